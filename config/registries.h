@@ -1,0 +1,106 @@
+/*
+ * containers-registries.conf(5), version 2: which hosts are asked for an image, in which order.
+ *
+ * Read are the main file (/etc/containers/registries.conf), every *.conf of the drop-in directory in lexical
+ * order and the file of recorded short-name aliases (/var/cache/containers/short-name-aliases.conf), if they
+ * exist. In a later file a [[registry]] with the same prefix replaces the earlier one whole,
+ * unqualified-search-registries and short-name-mode replace, [aliases] merge ("" removes an alias). The
+ * version 1 format ([registries.search] and the like) is refused. Errors are "file:line: key: what".
+ *
+ * What the manual leaves to the caller: without unqualified-search-registries, and as long as no file sets it
+ * to an empty list, a short name means docker.io/NAME (docker.io/library/NAME without a slash), as in
+ * containerd.
+ *
+ * Ownership and threads: an immutable, reference-counted snapshot like struct config.
+ */
+#ifndef CONFIG_REGISTRIES_H
+#define CONFIG_REGISTRIES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#define REGISTRIES_FILE "/etc/containers/registries.conf"
+#define REGISTRIES_DROPINS "/etc/containers/registries.conf.d"
+#define REGISTRIES_ALIASES "/var/cache/containers/short-name-aliases.conf"
+
+enum {
+	REGISTRIES_REFERENCE_MAX = 1024, /* bytes of a reference given to the functions below */
+	REGISTRIES_ENDPOINTS_MAX = 64,   /* mirrors of one registry, and itself */
+};
+
+struct registries;
+
+struct registries_paths {
+	const char *file;    /* NULL: REGISTRIES_FILE */
+	const char *dropins; /* NULL: `file` with ".d" behind */
+	const char *aliases; /* NULL: REGISTRIES_ALIASES */
+	/* host[:port] names that count as insecure in addition (crisp.image.insecure_registries);
+	 * NULL-terminated, or NULL */
+	const char *const *insecure;
+};
+
+/* paths may be NULL. Missing files are no error. INVALID_ARGUMENT for bad content; *ret has one reference. */
+int registries_load(const struct registries_paths *paths, struct registries **ret,
+		    struct err *err) MUST_CHECK;
+struct registries *registries_ref(struct registries *registries);
+struct registries *registries_unref(struct registries *registries); /* returns NULL */
+void registries_unrefp(struct registries **registries);
+
+/* How the manifest is named: some mirrors take only one kind (pull-from-mirror, mirror-by-digest-only). */
+enum registries_by { REGISTRIES_BY_TAG, REGISTRIES_BY_DIGEST };
+
+struct registry_endpoint {
+	const char *host;       /* "registry.local:5000": for the URL, and for credentials and certs.d */
+	const char *repository; /* the path below it, rewritten: "mirror/library/nginx" */
+	bool insecure;          /* plain HTTP and unverified TLS are allowed */
+	bool mirror;            /* false: the location itself, always the last */
+};
+
+struct registry_endpoints {
+	const struct registry_endpoint *items;
+	size_t len; /* at least 1 */
+};
+
+/*
+ * The endpoints to try, in order, for a repository "host[:port]/path" without tag and digest (full, not
+ * short). The longest matching prefix decides; a "*.domain" prefix matches every subdomain's host. Everything
+ * is allocated in the arena and independent of the snapshot's life. PERMISSION_DENIED when the registry is
+ * blocked, INVALID_ARGUMENT when repository has no host or is too long, or a rewritten one is not a valid
+ * name.
+ *
+ * tag is the reference's tag or NULL: prefixes may name one ("host/path:tag"). digest likewise
+ * ("host/path@sha256:...").
+ */
+struct registries_query {
+	const char *repository;
+	const char *tag;    /* NULL: none */
+	const char *digest; /* NULL: none; decides registries_by */
+};
+int registries_endpoints(const struct registries *registries, const struct registries_query *query,
+			 struct arena *arena, struct registry_endpoints *ret, struct err *err) MUST_CHECK;
+
+/* True when name (no tag, no digest) does not begin with a host: a component with '.', ':' or "localhost",
+ * then '/'. */
+bool registries_is_short(const char *name);
+
+struct registries_names {
+	const char *const *items; /* full repository names, NULL-terminated */
+	size_t len;               /* at least 1 */
+	const char *origin; /* for messages: "alias of FILE", "unqualified-search registries", "docker.io" */
+};
+
+/*
+ * The full names to try, in order, for a short name (no tag, no digest). An alias gives exactly one; else the
+ * search list gives one for each registry. With short-name-mode "enforcing" (the default) and more than one
+ * candidate the name is ambiguous: there is no terminal to ask at, so INVALID_ARGUMENT; "permissive" and
+ * "disabled" yield them all. NOT_FOUND when the search list was set to be empty. A full name yields itself,
+ * "docker.io/nginx" as "docker.io/library/nginx".
+ */
+int registries_resolve(const struct registries *registries, const char *name, struct arena *arena,
+		       struct registries_names *ret, struct err *err) MUST_CHECK;
+
+#endif
