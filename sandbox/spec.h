@@ -1,0 +1,93 @@
+/*
+ * The OCI runtime configuration of a container (runtime-spec 1.0.2, config.md and config-linux.md) out of the
+ * CRI request, the image's configuration, the pod and what the host can do. Everything a client sent is
+ * checked here; what the host cannot give is refused or clamped as written at each field.
+ *
+ * spec_check() is what can be refused before anything was made; spec_build() checks it again, resolves host
+ * paths and needs the mounted root filesystem. Both only read their input and are thread-safe; nothing is
+ * kept.
+ */
+#ifndef SANDBOX_SPEC_H
+#define SANDBOX_SPEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "conmon/handler.h"
+#include "image/images.h"
+#include "proto/cri.pb-c.h"
+#include "sandbox/seccomp.h"
+#include "sandbox/users.h"
+
+enum { SPEC_JSON_MAX = 8 * 1024 * 1024 }; /* bytes of a config.json */
+
+/* What this host can do, asked once at start. */
+struct spec_host {
+	bool cgroup2;         /* /sys/fs/cgroup is one unified hierarchy */
+	bool swap_accounting; /* memory.swap.max or memory.memsw.limit_in_bytes exists */
+	bool hugetlb;         /* the hugetlb controller is there */
+	bool apparmor, selinux;
+	bool rro_mounts;          /* mount_setattr(2) with AT_RECURSIVE: Linux 5.12 */
+	bool can_lower_oom_score; /* CAP_SYS_RESOURCE */
+	int oom_score_adj;        /* our own: the lowest a container can get without that capability */
+	uint64_t capabilities;    /* capabilities_available() */
+};
+void spec_host_read(struct spec_host *ret);
+
+struct spec_input {
+	const Cri__ContainerConfig *config;
+	const Cri__PodSandboxConfig *pod_config;
+	const struct config *settings;
+	const struct handler *handler;
+	const struct spec_host *host;
+	struct seccomps *seccomps;
+
+	const char *id, *pod_id;  /* container and pod */
+	const char *cgroups_path; /* linux.cgroupsPath: below the cgroup root, e.g. "/kubepods/pod1/<id>" */
+
+	/* For spec_build() only from here. */
+	const struct image_config *image; /* may be NULL */
+	const struct user *user;
+	const char *rootfs;      /* absolute: root.path */
+	int rootfs_fd;           /* the same, opened, borrowed */
+	const char *volumes_dir; /* where image volumes are made with image_volumes = "bind"; may be NULL */
+
+	/* Paths of the pod's namespaces; NULL: the host's. */
+	const char *net_ns, *ipc_ns, *uts_ns;
+	const char *pid_ns;        /* the pod's, used with NamespaceMode POD; NULL when the pod has none */
+	const char *target_pid_ns; /* /proc/PID/ns/pid of target_id's container, for TARGET */
+
+	/* The pod's files, mounted where the container's own mounts do not cover them. NULL: none. */
+	const char *hosts, *hostname_file, *resolv_conf, *shm;
+	const char *hostname;   /* for HOSTNAME in the environment; may be NULL */
+	const char *log_path;   /* for the informational annotation; may be NULL */
+	const char *image_name; /* the same */
+};
+
+/* INVALID_ARGUMENT, FAILED_PRECONDITION. */
+int spec_check(const struct spec_input *input, struct err *err) MUST_CHECK;
+/* *ret_json: config.json's text, malloc'd. Makes missing host directories of bind mounts, image volumes and
+ * the working directory (inside the root filesystem). */
+int spec_build(const struct spec_input *input, char **ret_json, struct err *err) MUST_CHECK;
+
+/* The OCI process document of an exec in a container with that config.json: its process with other args and
+ * terminal, without what belongs to the first start (oomScoreAdj stays). INVALID_ARGUMENT when args are empty
+ * or too many. */
+struct spec_exec {
+	const char *config_json; /* text of the container's config.json */
+	const char *const *args;
+	size_t args_len;
+	bool tty;
+};
+int spec_exec_process(const struct spec_exec *exec, char **ret_json, struct err *err) MUST_CHECK;
+
+/* An OCI linux.resources document for `RUNTIME update` and for spec_build(). *ret is a new reference. */
+int spec_resources(const Cri__LinuxContainerResources *resources, const struct spec_host *host, json_t **ret,
+		   struct err *err) MUST_CHECK;
+/* The oom_score_adj that a container gets on this host when `asked` is asked for. */
+int spec_oom_score_adj(const struct spec_host *host, int64_t asked);
+
+#endif
