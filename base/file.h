@@ -1,6 +1,6 @@
 /*
- * Files: fd first, name second. Directory fds are held, names below them are single components or are resolved
- * with openat2(2); everything is opened O_CLOEXEC. All functions are thread-safe.
+ * Files: fd first, name second. Directory fds are held, names below them are single components or are
+ * resolved with openat2(2); everything is opened O_CLOEXEC. All functions are thread-safe.
  */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
@@ -15,54 +15,66 @@
 #include "base/str.h"
 
 void fd_closep(int *fd); /* for CLEANUP; -1 is fine; keeps errno */
-int fd_close(int fd);	 /* returns -1 */
+int fd_close(int fd);    /* returns -1 */
 
-int write_all(int fd, const void *data, size_t len) MUST_CHECK; /* 0, or -1 with errno; EINTR and short writes handled */
+int write_all(int fd, const void *data,
+	      size_t len) MUST_CHECK; /* 0, or -1 with errno; EINTR and short writes handled */
 
-/* Opens a directory (O_DIRECTORY|O_PATH unless readable); dir may be AT_FDCWD. -1 and err. */
+/* Opens a directory for reading, or as O_PATH when it may not be read; dir may be AT_FDCWD. -1 and err:
+ * NOT_FOUND when it does not exist. */
 int dir_open(int dir, const char *path, struct err *err) MUST_CHECK;
-/* Makes each missing component with mode (exact, umask ignored) and opens the last. Symlinks in an absolute path on
- * the host are followed. */
+/* Makes each missing component with mode (exact, umask ignored) and opens the last. Symlinks in an absolute
+ * path on the host are followed. */
 int dir_make(int dir, const char *path, mode_t mode, struct err *err) MUST_CHECK;
 
 /*
- * openat2(2) beneath a directory. open_beneath() refuses to leave `root` by "..", absolute links or magic links
- * (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS); open_in_root() resolves as if root were "/" (RESOLVE_IN_ROOT |
- * RESOLVE_NO_MAGICLINKS), which is how every path inside a container's rootfs is opened. O_CLOEXEC is added. Return the fd or
- * -1 with errno. Where the kernel lacks openat2 they fail with ENOSYS: there is no unsafe fallback.
+ * openat2(2) beneath a directory. open_beneath() refuses to leave `root` by "..", absolute links or magic
+ * links (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS); open_in_root() resolves as if root were "/"
+ * (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), which is how every path inside a container's rootfs is opened.
+ * O_CLOEXEC is added. Return the fd or -1 with errno. Where the kernel lacks openat2 they fail with ENOSYS:
+ * there is no unsafe fallback.
  */
 int open_beneath(int root, const char *path, int flags, mode_t mode) MUST_CHECK;
 int open_in_root(int root, const char *path, int flags, mode_t mode) MUST_CHECK;
-/* mkdir -p below root with RESOLVE_IN_ROOT semantics; returns an O_PATH fd of the last directory or -1 with err. */
+/* mkdir -p below root with RESOLVE_IN_ROOT semantics; returns an O_PATH fd of the last directory or -1 with
+ * err. */
 int make_in_root(int root, const char *path, mode_t mode, struct err *err) MUST_CHECK;
 
-/* The whole of a regular file (no FIFO, no device, final link not followed) of at most max bytes. *ret is malloc'd and
- * NUL-terminated; ret_len may be NULL. err's code is NOT_FOUND when it does not exist, RESOURCE_EXHAUSTED when too long. */
+/* The whole of a regular file (no FIFO, no device, final link not followed) of at most max bytes. *ret is
+ * malloc'd and NUL-terminated; ret_len may be NULL. err's code is NOT_FOUND when it does not exist,
+ * RESOURCE_EXHAUSTED when too long, FAILED_PRECONDITION when it is no regular file. */
 int file_read(int dir, const char *name, size_t max, char **ret, size_t *ret_len, struct err *err) MUST_CHECK;
 /* The same for /proc, /sys and cgroup files, whose size is not known: reads until EOF. */
 int file_read_virtual(int dir, const char *name, size_t max, char **ret, struct err *err) MUST_CHECK;
-/* One open(O_WRONLY) and one write, for cgroup and sysctl files. */
+/* One open(O_WRONLY) and one write, for cgroup and sysctl files. On failure errno tells why, too. */
 int file_write_virtual(int dir, const char *name, const char *value, struct err *err) MUST_CHECK;
 
 /*
- * The one function that writes state: temporary file, fsync, rename, fsync of the directory. A crash at any line
- * leaves the old or the new file whole. Leftover temporaries (".NAME.new") are truncated next time and
+ * The one function that writes state: temporary file, fsync, rename, fsync of the directory. A crash at any
+ * line leaves the old or the new file whole. Leftover temporaries (".NAME.new") are truncated next time and
  * removed by file_sweep().
  */
-int file_replace(int dir, const char *name, const void *data, size_t len, mode_t mode, struct err *err) MUST_CHECK;
+int file_replace(int dir, const char *name, const void *data, size_t len, mode_t mode,
+		 struct err *err) MUST_CHECK;
 /* The same without the two fsyncs, for tmpfs. */
 int file_replace_volatile(int dir, const char *name, const void *data, size_t len, mode_t mode,
 			  struct err *err) MUST_CHECK;
 void file_sweep(int dir); /* removes ".*.new" */
 
-/* Removes name and all below it, without recursion on the C stack and without following links or crossing mounts.
+/* Removes name (a single component) and all below it, without recursion on the C stack and without following
+ * links or crossing mounts: FAILED_PRECONDITION where something is mounted; the rest may be gone by then.
  * Absent is success. */
 int tree_remove(int dir, const char *name, struct err *err) MUST_CHECK;
 
-/* Names in a directory except "." and "..", sorted. */
+/* Names in a directory except "." and "..", sorted, added to ret. NOT_FOUND when it does not exist. */
 int dir_list(int dir, const char *path, struct strv *ret, struct err *err) MUST_CHECK;
 
-/* Fault injection for tests: the next n-th file_replace step (0 write, 1 fsync, 2 rename, 3 fsync of dir) fails with
- * EIO. Only in builds with CRISP_FAULTS. */
+/* The steps of file_replace() in their order, for fault injection. */
+enum file_step { FILE_STEP_WRITE, FILE_STEP_FSYNC, FILE_STEP_RENAME, FILE_STEP_FSYNC_DIR };
+#ifdef CRISP_FAULTS
+/* Only in builds of file.c with CRISP_FAULTS, for tests: this step of this thread's next file_replace() fails
+ * with EIO; -1: none. */
+extern _Thread_local int file_fault_step;
+#endif
 
 #endif
