@@ -1,0 +1,88 @@
+/*
+ * Control groups as a pod sees them: the parent the kubelet names (or one of ours), the path handed to the
+ * OCI runtime, kill, remove, and the few counters needed (cgroups(7), kernel
+ * Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/).
+ *
+ * The host has one of three views. v2: one unified hierarchy. v1: one hierarchy per controller. Hybrid: v1
+ * controllers plus an empty v2 hierarchy at <mount>/unified; it is treated as v1 with one more hierarchy.
+ * Paths ("/kubepods/burstable/podX") are the same in each hierarchy and relative to its mount. Each limit
+ * inside a parent that the kubelet named is the kubelet's or the OCI runtime's business; this module only
+ * makes folders and delegates controllers.
+ *
+ * A struct cgroups is immutable after open: all functions are thread-safe. Waits are bounded by ctx.
+ */
+#ifndef SANDBOX_CGROUP_H
+#define SANDBOX_CGROUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/ctx.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+enum cgroup_view { CGROUP_VIEW_V1, CGROUP_VIEW_V2, CGROUP_VIEW_HYBRID };
+
+enum { CGROUP_PATH_MAX = 2048 };
+
+struct cgroups;
+
+/* mount: NULL for /sys/fs/cgroup. FAILED_PRECONDITION when no cgroup filesystem is mounted there. */
+struct cgroups *cgroups_open(const char *mount, struct err *err);
+struct cgroups *cgroups_free(struct cgroups *cgroups); /* accepts NULL, returns NULL */
+void cgroups_freep(struct cgroups **cgroups);
+enum cgroup_view cgroups_view(const struct cgroups *cgroups);
+const char *cgroup_view_name(enum cgroup_view view); /* "v1", "v2", "hybrid" */
+
+/*
+ * The CRI's cgroup_parent for the cgroupfs driver: "" (ours), "/a/b" or "a/b" (below the root).
+ * INVALID_ARGUMENT for "..", ".", empty or overlong components, bytes that are not printable, and for the
+ * systemd driver's form (a last component ending in ".slice").
+ */
+int cgroup_parent_check(const char *parent, struct err *err) MUST_CHECK;
+/* The absolute path of a pod's cgroup, malloc'd: parent as given, with the leading slash;
+ * "/crisp.pods/pod<pod id>" for "". */
+char *cgroup_pod_path(const char *parent, const char *pod_id);
+/* True for "/crisp.pods/...": made by us, so removed by us. What the kubelet named is never removed. */
+bool cgroup_pod_path_is_ours(const char *path);
+/* "<pod path>/crisp-<id>", malloc'd: the OCI spec's linux.cgroupsPath of a container. */
+char *cgroup_container_path(const char *pod_path, const char *id);
+
+/* Makes path with all missing ancestors, in every hierarchy; on v2 hands the available controllers down to it
+ * and to its children (cgroup.subtree_control), on v1 fills an empty cpuset from its parent. Existing is
+ * success. A controller that cannot be handed down is left out silently: the OCI runtime tells when a limit
+ * needs it. */
+int cgroup_make(const struct cgroups *cgroups, const char *path, struct err *err) MUST_CHECK;
+/* A directory fd for CLONE_INTO_CGROUP (struct command's cgroup). FAILED_PRECONDITION when the view is not
+ * v2. */
+int cgroup_open(const struct cgroups *cgroups, const char *path, struct err *err) MUST_CHECK;
+bool cgroup_exists(const struct cgroups *cgroups, const char *path);
+
+/* Kills every process in path and below and waits until none is left; absent is success. v2: cgroup.kill;
+ * else freeze, signal through pidfds, thaw, again until empty. DEADLINE_EXCEEDED when something does not die
+ * in time (state D). */
+int cgroup_kill(const struct cgroups *cgroups, const char *path, const struct ctx *ctx,
+		struct err *err) MUST_CHECK;
+/* Removes path and everything below in every hierarchy; absent is success. The kernel's EBUSY just after the
+ * last exit is waited out within ctx (one second at most); FAILED_PRECONDITION when processes are still in
+ * it. */
+int cgroup_remove(const struct cgroups *cgroups, const char *path, const struct ctx *ctx,
+		  struct err *err) MUST_CHECK;
+
+/* How many processes of path and below the OOM killer has killed; 0 without a memory controller. NOT_FOUND
+ * when path does not exist. */
+int cgroup_oom_kills(const struct cgroups *cgroups, const char *path, uint64_t *ret,
+		     struct err *err) MUST_CHECK;
+
+struct cgroup_pids {
+	pid_t *items; /* malloc'd */
+	size_t len;
+};
+/* The processes in path and below (at most 65536, more is RESOURCE_EXHAUSTED); absent gives none. */
+int cgroup_pids(const struct cgroups *cgroups, const char *path, struct cgroup_pids *ret,
+		struct err *err) MUST_CHECK;
+void cgroup_pids_done(struct cgroup_pids *pids); /* also for CLEANUP */
+
+#endif
