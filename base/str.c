@@ -1,6 +1,7 @@
 /*
- * str grows by doubling and never past its limit; the first append that would do so sets `failed`, after which
- * appends do nothing. strv keeps its terminating NULL at all times, so items can be handed to exec as it is.
+ * str grows by doubling and never past its limit; the first append that would do so sets `failed`, after
+ * which appends do nothing. strv keeps its terminating NULL at all times, so items can be handed to exec as
+ * it is.
  */
 #include "base/str.h"
 
@@ -203,6 +204,30 @@ bool str_is_printable(const char *text)
 		if ((unsigned char)*text < 0x20 || (unsigned char)*text > 0x7e)
 			return false;
 	return true;
+}
+
+size_t utf8_len(const char *bytes)
+{
+	const unsigned char *text = (const unsigned char *)bytes;
+	static const struct {
+		unsigned char first, last, second_first, second_last, len;
+	} rows[] = {
+		{ 0x01, 0x7f, 0x00, 0x00, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+		{ 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (text[0] < rows[i].first || text[0] > rows[i].last)
+			continue;
+		if (rows[i].len > 1 && (text[1] < rows[i].second_first || text[1] > rows[i].second_last))
+			return 0;
+		for (size_t k = 2; k < rows[i].len; k++)
+			if ((text[k] & 0xc0) != 0x80)
+				return 0;
+		return rows[i].len;
+	}
+	return 0;
 }
 
 bool parse_u64(const char *text, uint64_t max, uint64_t *ret)

@@ -64,6 +64,10 @@ bool str_has_suffix(const char *text, const char *suffix);
 /* Only bytes 0x20..0x7e: fit for a header, a log field, a line of a file. */
 bool str_is_printable(const char *text);
 
+/* Bytes of the valid UTF-8 sequence (RFC 3629: shortest form, no surrogates) that text starts with; 0 when it starts with
+ * none, or with NUL. */
+size_t utf8_len(const char *text);
+
 /* Decimal digits only (no sign, no space, no 0x), at most max; false otherwise. */
 bool parse_u64(const char *text, uint64_t max, uint64_t *ret) MUST_CHECK;
 /* An optional '-' and digits, within [min, max]. */
