@@ -1,11 +1,13 @@
 /*
  * Cancellation is an atomic flag plus an eventfd that is made only when somebody wants to poll it: most calls
- * never do. A child without an explicit cancel of its own shares the parent's fd, so poll sets stay small; a child
- * is cancelled through its parent only, which is all that deadlines of steps need.
+ * never do. A child without an explicit cancel of its own shares the parent's fd, so poll sets stay small; a
+ * child is cancelled through its parent only, which is all that deadlines of steps need.
  */
 #include "base/ctx.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -85,4 +87,25 @@ int ctx_check(const struct ctx *ctx, const char *what, struct err *err)
 	if (ctx_deadline(ctx) != NO_DEADLINE && clock_mono() >= ctx_deadline(ctx))
 		return err_set(err, RPC_DEADLINE_EXCEEDED, "%s: deadline exceeded", what);
 	return 0;
+}
+
+int ctx_poll(const struct ctx *ctx, int fd, short events, const char *what, struct err *err)
+{
+	struct pollfd fds[] = { { .fd = fd, .events = events }, { .fd = ctx_fd(ctx), .events = POLLIN } };
+	const int slice = 100; /* ms: how often to look when descriptors ran out and cancellation has no fd */
+
+	for (;;) {
+		int timeout = ctx_poll_timeout(ctx);
+		if (ctx && fds[1].fd < 0 && (timeout < 0 || timeout > slice))
+			timeout = slice;
+		int n = poll(fds, 2, timeout);
+		if (n < 0 && errno != EINTR)
+			return err_errno(err, "%s: poll", what);
+		if (n > 0 && fds[0].revents & POLLNVAL)
+			return err_set(err, RPC_INTERNAL, "%s: poll on a closed descriptor", what);
+		if (n > 0 && fds[0].revents)
+			return 0;
+		if (ctx_check(ctx, what, err) < 0)
+			return -1;
+	}
 }

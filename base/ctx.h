@@ -40,4 +40,8 @@ int ctx_fd(const struct ctx *ctx);
 /* 0 while the work may go on; else -1 with CANCELLED or DEADLINE_EXCEEDED: "what: deadline exceeded". */
 int ctx_check(const struct ctx *ctx, const char *what, struct err *err);
 
+/* Waits until fd is ready for events (poll(2)'s; errors and hang-ups count) or the work is over: 0, or -1 as ctx_check().
+ * What is ready at once is told even when the work is over. */
+int ctx_poll(const struct ctx *ctx, int fd, short events, const char *what, struct err *err);
+
 #endif
