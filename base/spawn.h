@@ -4,7 +4,7 @@
  * A child is made with clone3(CLONE_VM | CLONE_VFORK | CLONE_PIDFD [| CLONE_INTO_CGROUP]) (posix_spawn semantics: no copy
  * of the daemon's memory, everything allocated before, all signals blocked across it and reset in the child), in a
  * session and process group of its own unless told otherwise. All descriptors but 0-2 and those passed are
- * closed (close_range). An exec failure comes back as an error of the start. A process is held by pidfd; on disk by
+ * closed (close-on-exec by close_range). An exec failure comes back as an error of the start. A process is held by pidfd; on disk by
  * pid + start time.
  *
  * Threads: everything may be called from any thread.
@@ -65,12 +65,14 @@ struct command_result {
 	struct str out, err_out; /* stdout, stderr; freed by command_result_done */
 };
 
-/* Starts and returns at once; stdio not named in fds is /dev/null. The caller reaps with process_wait. */
+/* Starts and returns at once; stdio not named in fds is /dev/null. The caller reaps with process_wait. A program that is
+ * missing or not executable is FAILED_PRECONDITION; errno tells why, too. */
 int command_start(const struct command *command, struct process *ret, struct err *err) MUST_CHECK;
 /*
  * Starts, feeds and reads in one poll loop, reaps. 0 when the child ran (look at *ret for how it ended), -1
  * when it could not start or ended by timeout/cancel: DEADLINE_EXCEEDED, CANCELLED; *ret is valid then too (partial output)
- * if it had started. The process group is killed on timeout.
+ * if it had started. The process group is killed on timeout; a child that even SIGKILL does not end (stuck in the kernel)
+ * is given up after 10 s. Takes up to three places of fds for its pipes.
  */
 int command_run(const struct command *command, const struct ctx *ctx, struct command_result *ret,
 		struct err *err) MUST_CHECK;

@@ -1,0 +1,150 @@
+/*
+ * The part of base/spawn.h that holds processes. A pidfd names one process for good; a pid alone may be
+ * reused, so what comes from disk is a pid with its start time: process_open() opens a pidfd first, reads the
+ * start time then, and asks the pidfd last whether its process still exists, which proves that the time read
+ * was its own.
+ */
+#include "base/spawn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+enum { STAT_MAX = 4096, START_TIME_FIELD = 22 };
+
+int process_start_time(pid_t pid, uint64_t *ret)
+{
+	char path[64], text[STAT_MAX];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	do
+		len = read(fd, text, sizeof(text) - 1);
+	while (len < 0 && errno == EINTR);
+	if (len < 0)
+		return -1;
+	text[len] = '\0';
+	/* The name in field 2 may hold spaces and parentheses; what follows its last one may not. */
+	char *rest = strrchr(text, ')');
+	char *field = rest ? strtok_r(rest + 1, " ", &rest) : NULL;
+	for (int i = 3; field && i < START_TIME_FIELD; i++)
+		field = strtok_r(NULL, " ", &rest);
+	if (field && parse_u64(field, UINT64_MAX, ret))
+		return 0;
+	errno = EINVAL;
+	return -1;
+}
+
+static int pidfd_signal(int pidfd, int signal)
+{
+	return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
+int process_open(pid_t pid, uint64_t start_time, struct process *ret, struct err *err)
+{
+	uint64_t found = 0;
+
+	if (pid <= 0)
+		return err_set(err, RPC_INVALID_ARGUMENT, "process %d: not a pid", (int)pid);
+	CLEANUP(fd_closep) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0 &&
+	    (errno == ESRCH || errno == EINVAL)) /* EINVAL: a thread other than the first has this id */
+		return err_set(err, RPC_NOT_FOUND, "process %d is gone", (int)pid);
+	if (pidfd < 0)
+		return err_errno(err, "open process %d", (int)pid);
+	if (process_start_time(pid, &found) < 0) {
+		if (errno == ENOENT || errno == ESRCH)
+			return err_set(err, RPC_NOT_FOUND, "process %d is gone", (int)pid);
+		return err_errno(err, "start time of process %d", (int)pid);
+	}
+	if (start_time && found != start_time)
+		return err_set(err, RPC_NOT_FOUND, "process %d is gone, its pid is used by another",
+			       (int)pid);
+	if (pidfd_signal(pidfd, 0) < 0 && errno == ESRCH)
+		return err_set(err, RPC_NOT_FOUND, "process %d is gone", (int)pid);
+	*ret = (struct process){ .pid = pid, .pidfd = TAKE_FD(pidfd), .start_time = found };
+	return 0;
+}
+
+void process_done(struct process *process)
+{
+	fd_closep(&process->pidfd);
+}
+
+bool process_alive(const struct process *process)
+{
+	struct pollfd fd = { .fd = process->pidfd, .events = POLLIN };
+	int n;
+
+	if (process->pidfd < 0)
+		return false;
+	do
+		n = poll(&fd, 1, 0);
+	while (n < 0 && errno == EINTR);
+	return n == 0;
+}
+
+int process_signal(const struct process *process, int signal, struct err *err)
+{
+	assert(process->pidfd >= 0);
+	if (pidfd_signal(process->pidfd, signal) == 0 || errno == ESRCH)
+		return 0;
+	return err_errno(err, "signal %d to process %d", signal, (int)process->pid);
+}
+
+void process_kill_group(const struct process *process)
+{
+	if (process->pid <= 1)
+		return;
+	/* Not reaped yet, so neither the pid nor the group's number can have been reused. */
+	if (getpgid(process->pid) == process->pid)
+		kill(-process->pid, SIGKILL);
+	else if (process->pidfd >= 0)
+		pidfd_signal(process->pidfd, SIGKILL);
+}
+
+static void what_text(const struct process *process, char *text, size_t size)
+{
+	snprintf(text, size, "wait for process %d", (int)process->pid);
+}
+
+int process_wait(struct process *process, const struct ctx *ctx, int *ret_status, struct err *err)
+{
+	char what[64];
+	int status;
+	pid_t pid;
+
+	assert(process->pidfd >= 0);
+	what_text(process, what, sizeof(what));
+	if (ctx_poll(ctx, process->pidfd, POLLIN, what, err) < 0)
+		return -1;
+	do
+		pid = waitpid(process->pid, &status, 0);
+	while (pid < 0 && errno == EINTR);
+	if (pid < 0)
+		return err_errno(err, "%s", what);
+	*ret_status = status;
+	return 0;
+}
+
+int process_wait_gone(const struct process *process, const struct ctx *ctx, struct err *err)
+{
+	char what[64];
+
+	assert(process->pidfd >= 0);
+	what_text(process, what, sizeof(what));
+	return ctx_poll(ctx, process->pidfd, POLLIN, what, err);
+}
