@@ -62,7 +62,7 @@ static int fail_redefined(struct toml_scan *scan, const struct toml_key *key, si
 {
 	scan->line = key->line;
 	return toml_scan_fail(scan, "\"%.64s\" is already defined on line %d", key->parts[part].data,
-			      old->line);
+			      old->value->line);
 }
 
 /* From `table` through all but the last part of a dotted key. */
@@ -109,7 +109,7 @@ static int parse_pair(struct toml_scan *scan, struct toml_value *table, int dept
 	toml_scan_blank(scan);
 	if (parse_value(scan, depth, &value) < 0)
 		return -1;
-	toml_add(table, key.parts[key.len - 1], value, scan->arena)->line = key.line;
+	toml_add(table, key.parts[key.len - 1], value, scan->arena);
 	return 0;
 }
 
@@ -209,7 +209,7 @@ static int open_table(struct toml_scan *scan, const struct toml_key *key, struct
 		if (old->value->type != TOML_TABLE || old->value->table.origin != TOML_BY_PATH)
 			return fail_redefined(scan, key, key->len - 1, old);
 		old->value->table.origin = TOML_BY_HEADER;
-		old->value->line = old->line = key->line;
+		old->value->line = key->line;
 		*table = old->value;
 		return 0;
 	}
@@ -340,4 +340,26 @@ int toml_read(const char *path, struct arena *arena, struct toml_value **ret, st
 	}
 	struct toml_source source = { path, data, len };
 	return toml_parse(&source, arena, ret, err);
+}
+
+int toml_dropins(const char *dir, const char *suffix, struct strv *ret, struct err *err)
+{
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+	struct err why;
+	size_t found = 0;
+
+	if (dir_list(AT_FDCWD, dir, &names, &why) < 0) {
+		if (why.code == RPC_NOT_FOUND)
+			return 0;
+		return err_set(err, why.code, "%s", why.text);
+	}
+	for (size_t i = 0; i < names.len; i++) {
+		if (names.items[i][0] == '.' || !str_has_suffix(names.items[i], suffix))
+			continue;
+		if (++found > TOML_DROPINS_MAX)
+			return err_set(err, RPC_RESOURCE_EXHAUSTED, "%s: more than %d files", dir,
+				       TOML_DROPINS_MAX);
+		strv_addf(ret, "%s/%s", dir, names.items[i]);
+	}
+	return 0;
 }

@@ -28,6 +28,7 @@ enum {
 	TOML_SIZE_MAX = 1024 * 1024,
 	TOML_DEPTH_MAX = 64,
 	TOML_VALUES_MAX = 65536,
+	TOML_DROPINS_MAX = 256,
 };
 
 enum toml_type {
@@ -66,8 +67,6 @@ enum toml_origin {
 struct toml_entry {
 	struct toml_text key;
 	struct toml_value *value;
-	int line; /* of the key */
-	const char *file;
 };
 
 struct toml_table {
@@ -101,7 +100,7 @@ struct toml_value {
 
 struct toml_source {
 	const char *name; /* for messages: the path */
-	const char *data;
+	const char *data; /* NUL-terminated at len */
 	size_t len;
 };
 
@@ -114,6 +113,12 @@ int toml_parse(const struct toml_source *source, struct arena *arena, struct tom
  * or ourselves. NOT_FOUND when it does not exist.
  */
 int toml_read(const char *path, struct arena *arena, struct toml_value **ret, struct err *err) MUST_CHECK;
+
+/*
+ * Appends the paths of a directory's files whose names end in suffix, sorted by name; hidden ones are left
+ * out. A missing directory has none. RESOURCE_EXHAUSTED beyond TOML_DROPINS_MAX.
+ */
+int toml_dropins(const char *dir, const char *suffix, struct strv *ret, struct err *err) MUST_CHECK;
 
 /* An empty table, to merge into. */
 struct toml_value *toml_new_table(const char *file, struct arena *arena);

@@ -34,43 +34,20 @@ int toml_scan_unexpected(struct toml_scan *scan, const char *instead_of)
 	return toml_scan_fail(scan, "%s expected, not '%c'", instead_of, c);
 }
 
-/* Length of the UTF-8 sequence at `at`, 0 when it is malformed (overlong, surrogate, past U+10FFFF, cut
- * short). */
-static size_t utf8_len(const unsigned char *at, size_t left)
-{
-	unsigned char first = at[0];
-	size_t len = first < 0x80   ? 1
-		     : first < 0xc2 ? 0
-		     : first < 0xe0 ? 2
-		     : first < 0xf0 ? 3
-		     : first < 0xf5 ? 4
-				    : 0;
-
-	if (len == 0 || len > left)
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	if ((first == 0xe0 && at[1] < 0xa0) || (first == 0xed && at[1] > 0x9f) ||
-	    (first == 0xf0 && at[1] < 0x90) || (first == 0xf4 && at[1] > 0x8f))
-		return 0;
-	return len;
-}
-
 int toml_scan_check(struct toml_scan *scan)
 {
 	if (scan->end - scan->at >= 3 && !memcmp(scan->at, "\xef\xbb\xbf", 3))
 		scan->at += 3;
 	for (const char *at = scan->at; at < scan->end;) {
 		unsigned char c = (unsigned char)*at;
-		size_t len = utf8_len((const unsigned char *)at, (size_t)(scan->end - at));
+		size_t len = utf8_len(at);
 
-		if (len == 0)
-			return toml_scan_fail(scan, "byte 0x%02x is not valid UTF-8", c);
 		if (c == '\r' && (at + 1 == scan->end || at[1] != '\n'))
 			return toml_scan_fail(scan, "a carriage return without a newline");
 		if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f)
 			return toml_scan_fail(scan, "control character 0x%02x", c);
+		if (len == 0)
+			return toml_scan_fail(scan, "byte 0x%02x is not valid UTF-8", c);
 		if (c == '\n')
 			scan->line++;
 		at += len;

@@ -96,7 +96,7 @@ struct toml_entry *toml_add(struct toml_value *value, struct toml_text key, stru
 			index_build(table, arena);
 	}
 	struct toml_entry *entry = &table->entries[table->len++];
-	*entry = (struct toml_entry){ key, item, item->line, item->file };
+	*entry = (struct toml_entry){ key, item };
 	if (table->index)
 		index_put(table, table->len - 1);
 	return entry;
@@ -122,15 +122,12 @@ void toml_merge(struct toml_value *into, const struct toml_value *from, struct a
 		const struct toml_entry *next = &from->table.entries[i];
 		struct toml_entry *old = toml_find_text(into, next->key);
 
-		if (!old) {
-			old = toml_add(into, next->key, next->value, arena);
-			old->line = next->line;
-			old->file = next->file;
-		} else if (old->value->type == TOML_TABLE && next->value->type == TOML_TABLE) {
+		if (!old)
+			toml_add(into, next->key, next->value, arena);
+		else if (old->value->type == TOML_TABLE && next->value->type == TOML_TABLE)
 			toml_merge(old->value, next->value, arena);
-		} else {
+		else
 			*old = *next;
-		}
 	}
 }
 

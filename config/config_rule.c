@@ -1,0 +1,138 @@
+/*
+ * The rules are about syntax and about what is dangerous whoever wrote it (a sysctl that reaches the host, a
+ * path that climbs). Whether a path exists is not asked here: a configuration must be readable on a host that
+ * is still being set up; `crispd check` looks at the host.
+ */
+#include "config/config_rule.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <regex.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/capability.h>
+#include <sys/un.h>
+
+#include "base/str.h"
+
+const char *rule_path(const char *text)
+{
+	if (text[0] != '/')
+		return "is not an absolute path";
+	if (strlen(text) >= PATH_MAX)
+		return "is longer than a path may be";
+	for (const char *at = text; *at;) {
+		size_t len = strcspn(++at, "/"); /* at stood on a '/' */
+		if (len == 0 && at[0] == '/')
+			return "holds an empty path component";
+		if ((len == 1 && at[0] == '.') || (len == 2 && at[0] == '.' && at[1] == '.'))
+			return "holds a \".\" or \"..\" component";
+		at += len;
+	}
+	return NULL;
+}
+
+const char *rule_socket(const char *text)
+{
+	struct sockaddr_un address;
+
+	if (strlen(text) >= sizeof(address.sun_path))
+		return "is longer than the 107 bytes of a unix socket's path";
+	return rule_path(text);
+}
+
+const char *rule_regex(const char *text)
+{
+	regex_t compiled;
+
+	if (regcomp(&compiled, text, REG_EXTENDED | REG_NOSUB) != 0)
+		return "is not a POSIX extended regular expression";
+	regfree(&compiled);
+	return NULL;
+}
+
+const char *rule_env(const char *text)
+{
+	const char *equals = strchr(text, '=');
+
+	return equals && equals != text ? NULL : "is not KEY=VALUE";
+}
+
+/* The sysctls that belong to the IPC and network namespaces (namespaces(7)); all others are the host's. */
+static bool is_namespaced(const char *key, size_t len)
+{
+	static const char *const exact[] = { "kernel.sem",    "kernel.shmall",          "kernel.shmmax",
+					     "kernel.shmmni", "kernel.shm_rmid_forced", "kernel.msgmax",
+					     "kernel.msgmnb", "kernel.msgmni" };
+
+	for (size_t i = 0; i < ARRAY_LEN(exact); i++)
+		if (strlen(exact[i]) == len && !memcmp(exact[i], key, len))
+			return true;
+	return (len > 10 && !memcmp(key, "fs.mqueue.", 10)) || (len > 4 && !memcmp(key, "net.", 4));
+}
+
+const char *rule_sysctl(const char *text)
+{
+	static const char key_chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./";
+	size_t len = strspn(text, key_chars);
+
+	if (len == 0 || text[len] != '=' || !text[len + 1])
+		return "is not KEY=VALUE";
+	if (memmem(text, len, "..", 2) || memmem(text, len, "//", 2))
+		return "holds an empty component";
+	if (!is_namespaced(text, len))
+		return "is not a sysctl of the IPC or network namespace";
+	if (!str_is_printable(text + len + 1))
+		return "holds a character that is not printable";
+	return NULL;
+}
+
+const char *rule_capability(const char *text)
+{
+	static const char wrong[] = "is not a capability such as \"CHOWN\"";
+	char name[64];
+	cap_value_t value;
+
+	for (const char *at = text; *at; at++)
+		if (!isupper((unsigned char)*at) && *at != '_')
+			return wrong;
+	if (snprintf(name, sizeof(name), "cap_%s", text) >= (int)sizeof(name))
+		return wrong;
+	for (char *at = name; *at; at++)
+		*at = (char)tolower((unsigned char)*at);
+	return cap_from_name(name, &value) < 0 ? wrong : NULL;
+}
+
+const char *rule_annotation(const char *text)
+{
+	return *text && str_is_printable(text) && !strchr(text, ' ') ? NULL : "is not an annotation's key";
+}
+
+const char *rule_registry(const char *text)
+{
+	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:[]";
+
+	if (!*text || text[strspn(text, chars)])
+		return "is not a registry's host[:port]";
+	return NULL;
+}
+
+const char *rule_handler(const char *text)
+{
+	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+
+	if (!isalnum((unsigned char)*text) || text[strspn(text, chars)] || strlen(text) > 63)
+		return "is not a runtime's name: at most 63 of a-z A-Z 0-9 . _ -, the first a letter or digit";
+	return NULL;
+}
+
+const char *rule_network(const char *text)
+{
+	return str_is_printable(text) && !strchr(text, '/') ? NULL : "is not a network's name";
+}
+
+const char *rule_runtime_type(const char *text)
+{
+	return str_eq(text, "oci") ? NULL : "is not supported: only \"oci\" runtimes are";
+}

@@ -1,0 +1,181 @@
+/*
+ * Every key of crisp.toml. To add one: a field in config.h and a row here; nothing else. Names and meanings
+ * follow CRI-O's crio.conf(5); a key that CRI-O lacks says nothing about CRI-O. `live` is true where every
+ * user of the value takes it from the current snapshot each time.
+ */
+#include "base/clock.h"
+#include "config/config.h"
+#include "config/config_key.h"
+
+#define OFFSET(member) offsetof(struct config, member)
+#define MIB (INT64_C(1024) * 1024)
+#define SECOND NS_PER_SEC
+#define MINUTE (60 * NS_PER_SEC)
+#define HOUR (60 * MINUTE)
+
+/* clang-format off */
+static const struct config_choice cgroup_managers[] = {
+	{ "cgroupfs", CONFIG_CGROUPFS },
+	{ "systemd", 0, "is not supported yet: use \"cgroupfs\", also as kubelet's cgroupDriver" },
+	{ NULL },
+};
+
+static const struct config_choice log_levels[] = {
+	{ "fatal", LOG_LEVEL_FATAL }, { "panic", LOG_LEVEL_FATAL }, { "error", LOG_LEVEL_ERROR },
+	{ "warn", LOG_LEVEL_WARN },   { "info", LOG_LEVEL_INFO },   { "debug", LOG_LEVEL_DEBUG },
+	{ "trace", LOG_LEVEL_TRACE }, { NULL },
+};
+
+static const struct config_choice log_formats[] = {
+	{ "text", LOG_FORMAT_TEXT }, { "json", LOG_FORMAT_JSON }, { NULL },
+};
+
+static const struct config_choice log_targets[] = {
+	{ "auto", LOG_TARGET_AUTO }, { "stderr", LOG_TARGET_STDERR }, { "journald", LOG_TARGET_JOURNAL }, { NULL },
+};
+
+static const struct config_choice image_volumes[] = {
+	{ "mkdir", CONFIG_VOLUMES_MKDIR }, { "bind", CONFIG_VOLUMES_BIND }, { "ignore", CONFIG_VOLUMES_IGNORE }, { NULL },
+};
+
+static const struct config_key crisp_keys[] = {
+	{ "root", CONFIG_PATH, OFFSET(root), "\"/var/lib/crisp\"",
+	  "Where images, pods and containers are kept across reboots.", .rule = rule_path },
+	{ "runroot", CONFIG_PATH, OFFSET(runroot), "\"/run/crisp\"",
+	  "Where sockets, namespaces and exit codes are kept: a tmpfs, empty after a reboot.", .rule = rule_path },
+};
+
+static const struct config_key api_keys[] = {
+	{ "listen", CONFIG_PATH, OFFSET(api.listen), "\"/run/crisp/crisp.sock\"",
+	  "The unix socket that kubelet and crictl talk to.", .rule = rule_socket },
+	{ "grpc_max_recv_msg_size", CONFIG_INT, OFFSET(api.grpc_max_recv_msg_size), "16777216",
+	  "The largest request accepted, in bytes (1048576 to 67108864).", .min = MIB, .max = 64 * MIB },
+	{ "workers_max", CONFIG_INT, OFFSET(api.workers_max), "64",
+	  "The most threads for requests that wait for something (4 to 1024). They come with the load and go with it.",
+	  .min = 4, .max = 1024 },
+	{ "drain_timeout", CONFIG_DURATION, OFFSET(api.drain_timeout), "\"10s\"",
+	  "How long requests in progress may go on after SIGTERM (0s to 10m).",
+	  .live = true, .min = 0, .max = 10 * MINUTE },
+};
+
+static const struct config_key runtime_keys[] = {
+	{ "default_runtime", CONFIG_STRING, OFFSET(runtime.default_runtime), "\"crun\"",
+	  "The [crisp.runtime.runtimes.NAME] of pods that name no runtime handler.", .live = true,
+	  .rule = rule_handler },
+	{ "cgroup_manager", CONFIG_CHOICE, OFFSET(runtime.cgroup_manager), "\"cgroupfs\"",
+	  "Who makes cgroups: \"cgroupfs\". kubelet's cgroupDriver must be the same.", .choices = cgroup_managers },
+	{ "conmon", CONFIG_PATH, OFFSET(runtime.conmon), "\"\"",
+	  "conmon's path; empty: searched in PATH.", .live = true, .may_be_empty = true, .rule = rule_path },
+	{ "pids_limit", CONFIG_INT, OFFSET(runtime.pids_limit), "-1",
+	  "The most processes in a container (1 to 4194304); -1: no limit but that of the pod's cgroup.",
+	  .live = true, .may_be_unlimited = true, .min = 1, .max = 4194304 },
+	{ "log_level", CONFIG_CHOICE, OFFSET(runtime.log_level), "\"info\"",
+	  "What crispd logs: fatal, panic, error, warn, info, debug or trace.", .live = true, .choices = log_levels },
+	{ "log_filter", CONFIG_STRING, OFFSET(runtime.log_filter), "\"\"",
+	  "A POSIX extended regular expression: only messages that match are logged. Empty: all.", .live = true,
+	  .may_be_empty = true, .rule = rule_regex },
+	{ "log_format", CONFIG_CHOICE, OFFSET(runtime.log_format), "\"text\"",
+	  "\"text\" or \"json\".", .live = true, .choices = log_formats },
+	{ "log_target", CONFIG_CHOICE, OFFSET(runtime.log_target), "\"auto\"",
+	  "\"stderr\", \"journald\", or \"auto\": the journal if it is what stderr is connected to.", .live = true,
+	  .choices = log_targets },
+	{ "log_size_max", CONFIG_INT, OFFSET(runtime.log_size_max), "-1",
+	  "The most bytes of a container's log (8192 and up); -1: no limit, kubelet rotates.", .live = true,
+	  .may_be_unlimited = true, .min = 8192, .max = INT64_MAX },
+	{ "ctr_stop_timeout", CONFIG_SECONDS, OFFSET(runtime.ctr_stop_timeout), "30",
+	  "Seconds from SIGTERM to SIGKILL when a pod is stopped without a grace period of its own (0 to 86400).",
+	  .live = true, .min = 0, .max = 86400 },
+	{ "default_capabilities", CONFIG_STRINGS, OFFSET(runtime.default_capabilities),
+	  "[\"CHOWN\", \"DAC_OVERRIDE\", \"FSETID\", \"FOWNER\", \"SETGID\", \"SETUID\", \"SETPCAP\","
+	  " \"NET_BIND_SERVICE\", \"KILL\"]",
+	  "Capabilities of a container before its own additions and drops.", .live = true, .rule = rule_capability },
+	{ "default_sysctls", CONFIG_STRINGS, OFFSET(runtime.default_sysctls), "[]",
+	  "Sysctls of each pod, \"net.ipv4.ping_group_range=0 0\": of the IPC and network namespaces only.\n"
+	  "Left out where the pod shares the host's namespace.", .live = true, .rule = rule_sysctl },
+	{ "default_env", CONFIG_STRINGS, OFFSET(runtime.default_env), "[]",
+	  "Environment variables of each container, \"KEY=VALUE\", before the image's and its own.", .live = true,
+	  .rule = rule_env },
+	{ "seccomp_profile", CONFIG_PATH, OFFSET(runtime.seccomp_profile), "\"\"",
+	  "The JSON profile that RuntimeDefault means; empty: the built-in one.", .live = true, .may_be_empty = true,
+	  .rule = rule_path },
+	{ "runtime_timeout", CONFIG_DURATION, OFFSET(runtime.runtime_timeout), "\"2m\"",
+	  "How long one call of an OCI runtime may take before it is killed (1s to 1h).", .live = true,
+	  .min = SECOND, .max = HOUR },
+};
+
+static const struct config_key image_keys[] = {
+	{ "global_auth_file", CONFIG_PATH, OFFSET(image.global_auth_file), "\"\"",
+	  "Registry credentials for requests that bring none: a file like ~/.docker/config.json. Empty: none.",
+	  .live = true, .may_be_empty = true, .rule = rule_path },
+	{ "registries_conf", CONFIG_PATH, OFFSET(image.registries_conf), "\"/etc/containers/registries.conf\"",
+	  "containers-registries.conf(5), version 2; drop-ins are read from this path with \".d\" behind.",
+	  .live = true, .rule = rule_path },
+	{ "insecure_registries", CONFIG_STRINGS, OFFSET(image.insecure_registries), "[]",
+	  "Registries (host[:port]) that may use plain HTTP or a certificate that does not verify.", .live = true,
+	  .rule = rule_registry },
+	{ "max_parallel_downloads", CONFIG_INT, OFFSET(image.max_parallel_downloads), "6",
+	  "Layers of one image fetched at once (1 to 64).", .live = true, .min = 1, .max = 64 },
+	{ "pull_progress_timeout", CONFIG_DURATION, OFFSET(image.pull_progress_timeout), "\"1m\"",
+	  "A pull that receives nothing for so long is given up (0s: never; to 1h).", .live = true,
+	  .min = 0, .max = HOUR },
+	{ "image_volumes", CONFIG_CHOICE, OFFSET(image.image_volumes), "\"mkdir\"",
+	  "An image's VOLUMEs: \"mkdir\" makes the directories, \"bind\" mounts a directory of the container's own there,\n"
+	  "\"ignore\" does nothing.", .live = true, .choices = image_volumes },
+	{ "sync", CONFIG_BOOL, OFFSET(image.sync), "true",
+	  "Write an image's files to the disk (one syncfs) before a pull is answered.", .live = true },
+};
+
+static const struct config_key network_keys[] = {
+	{ "network_dir", CONFIG_PATH, OFFSET(network.network_dir), "\"/etc/cni/net.d\"",
+	  "Where CNI configuration is found. It is watched: no reload is needed when a file comes or goes.",
+	  .rule = rule_path },
+	{ "plugin_dirs", CONFIG_PATHS, OFFSET(network.plugin_dirs), "[\"/opt/cni/bin\", \"/usr/lib/cni\"]",
+	  "Where CNI plugins are searched, in this order.", .rule = rule_path },
+	{ "cni_default_network", CONFIG_STRING, OFFSET(network.cni_default_network), "\"\"",
+	  "The name of the network that pods join; empty: the first in lexical order of the files' names.",
+	  .may_be_empty = true, .rule = rule_network },
+	{ "cni_timeout", CONFIG_DURATION, OFFSET(network.cni_timeout), "\"2m\"",
+	  "How long the plugins of one network may take for one pod, all together (1s to 1h).", .live = true,
+	  .min = SECOND, .max = HOUR },
+};
+
+const struct config_section config_sections[] = {
+	{ "crisp", "crisp: the CRI server's configuration.", crisp_keys, ARRAY_LEN(crisp_keys) },
+	{ "crisp.api", "The gRPC server.", api_keys, ARRAY_LEN(api_keys) },
+	{ "crisp.runtime", "Pods, containers and the log of crispd.", runtime_keys, ARRAY_LEN(runtime_keys) },
+	{ "crisp.image", "Images and registries.", image_keys, ARRAY_LEN(image_keys) },
+	{ "crisp.network", "Pod networks: CNI.", network_keys, ARRAY_LEN(network_keys) },
+};
+const size_t config_sections_len = ARRAY_LEN(config_sections);
+
+#undef OFFSET
+#define OFFSET(member) offsetof(struct config_runtime, member)
+
+static const struct config_key one_runtime_keys[] = {
+	{ "runtime_path", CONFIG_PATH, OFFSET(runtime_path), "\"\"",
+	  "The OCI runtime's path; empty: the table's name is searched in PATH.", .live = true, .may_be_empty = true,
+	  .rule = rule_path },
+	{ "runtime_type", CONFIG_STRING, OFFSET(runtime_type), "\"oci\"",
+	  "\"oci\".", .live = true, .rule = rule_runtime_type },
+	{ "runtime_root", CONFIG_PATH, OFFSET(runtime_root), "\"\"",
+	  "The runtime's own state (--root); empty: a directory with the table's name in crisp's runroot.",
+	  .may_be_empty = true, .rule = rule_path },
+	{ "monitor_path", CONFIG_PATH, OFFSET(monitor_path), "\"\"",
+	  "conmon's path for this runtime; empty: that of [crisp.runtime].", .live = true, .may_be_empty = true,
+	  .rule = rule_path },
+	{ "monitor_env", CONFIG_STRINGS, OFFSET(monitor_env),
+	  "[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"]",
+	  "The environment of conmon and the runtime, \"KEY=VALUE\".", .live = true, .rule = rule_env },
+	{ "allowed_annotations", CONFIG_STRINGS, OFFSET(allowed_annotations), "[]",
+	  "Pod annotations handed on to the runtime: exact keys.", .live = true, .rule = rule_annotation },
+	{ "privileged_without_host_devices", CONFIG_BOOL, OFFSET(privileged_without_host_devices), "false",
+	  "Whether privileged containers do without the host's devices.", .live = true },
+};
+/* clang-format on */
+
+const struct config_section config_runtime_section = {
+	"crisp.runtime.runtimes",
+	"One OCI runtime; the table's name is the CRI runtime handler.",
+	one_runtime_keys,
+	ARRAY_LEN(one_runtime_keys),
+};
