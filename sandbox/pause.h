@@ -22,7 +22,11 @@
 #include "base/spawn.h"
 #include "sandbox/namespaces.h"
 
-enum { PAUSE_SYSCTLS_MAX = 256 };
+enum { PAUSE_SYSCTLS_MAX = 256, PAUSE_SYSCTL_KEY_MAX = 253, PAUSE_SYSCTL_VALUE_MAX = 1024 };
+#define PAUSE_STARTED_INIT                          \
+	{                                           \
+		.process = PROCESS_INIT, .hold = -1 \
+	}
 
 struct pause_sysctl {
 	const char *key; /* "net.ipv4.ip_forward" or "net/ipv4/ip_forward" */
@@ -43,17 +47,30 @@ struct pause_spec {
 	int oom_score_adj; /* -1000..1000; where the kernel forbids it, crispd's own is kept */
 };
 
+struct pause_started {
+	struct process process; /* with its pidfd; our child */
+	int hold; /* while this is open and pause_keep() was not called, pause ends with it: also when crispd
+		     dies */
+};
+
 /*
- * Starts it and waits until it has set everything up; then pins its namespaces in ns_dir. *ret holds its
- * pidfd; it is our child, to be reaped with process_wait(). On failure nothing is left: no process, no pin,
- * no ns_dir. INVALID_ARGUMENT when the kernel refused a sysctl or the hostname, DEADLINE_EXCEEDED or
- * CANCELLED by ctx.
+ * Starts it and waits until it has set everything up; then pins its namespaces in ns_dir. On failure nothing
+ * is left: no process, no pin, no ns_dir. INVALID_ARGUMENT when the kernel refused a sysctl or the hostname,
+ * DEADLINE_EXCEEDED or CANCELLED by ctx (30 s at most).
  */
-int pause_start(const struct pause_spec *spec, const struct ctx *ctx, struct process *ret,
+int pause_start(const struct pause_spec *spec, const struct ctx *ctx, struct pause_started *ret,
 		struct err *err) MUST_CHECK;
+/* From here on pause lives by itself. Called once its pid and start time are on disk, so that a crash of
+ * crispd in between leaves no process that nobody knows. UNAVAILABLE when it has died. */
+int pause_keep(struct pause_started *started, struct err *err) MUST_CHECK;
+/* Closes both descriptors; an unkept pause ends by itself (pins stay: namespaces_unpin). Also for CLEANUP. */
+void pause_started_done(struct pause_started *started);
+
 /* SIGTERM, then SIGKILL when it has not gone within a second; reaps it if it is our child. Gone already is
- * success. The namespaces live on while pinned. */
-int pause_stop(struct process *process, const struct ctx *ctx, struct err *err) MUST_CHECK;
+ * success. The namespaces live on while pinned. process holds a pidfd. */
+int pause_stop(const struct process *process, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* Reaps it if it has ended and is our child, for whoever watches the pidfd; never waits. */
+void pause_reap(const struct process *process);
 
 /*
  * One sysctl of a pod: INVALID_ARGUMENT when key or value are malformed or key is not namespaced. When the
