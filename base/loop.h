@@ -17,10 +17,11 @@ struct source;
 
 struct loop *loop_new(struct err *err);
 struct loop *loop_free(struct loop *loop); /* frees remaining sources (their fds are the owners'); returns NULL */
-/* Runs until loop_stop(). */
+/* Runs until loop_stop(), which also counts when it came before. */
 int loop_run(struct loop *loop, struct err *err);
 void loop_stop(struct loop *loop); /* any thread, also a signal source */
-/* Runs fn(data) on the loop's thread soon, in order of posting. Any thread. */
+/* Runs fn(data) on the loop's thread soon, in order of posting. Any thread. What was still posted when the loop ended is run
+ * by loop_free(). */
 void loop_post(struct loop *loop, void (*fn)(void *data), void *data);
 
 /* events: EPOLLIN etc. fd is borrowed and must outlive the source. NULL and err on failure. */
@@ -31,7 +32,8 @@ struct source *loop_add_fd(struct loop *loop, int fd, uint32_t events,
 struct source *loop_add_timer(struct loop *loop, int64_t first, int64_t every,
 			      void (*fn)(struct source *source, void *data), void *data, struct err *err);
 int source_rearm(struct source *source, int64_t first, int64_t every, struct err *err);
-/* Blocks the signals in the calling thread (call before other threads start) and delivers them here. */
+/* Blocks the signals in the calling thread (call before other threads start) and delivers them here. They stay blocked when the
+ * source is freed. */
 struct source *loop_add_signals(struct loop *loop, const int *signals, size_t count,
 				void (*fn)(struct source *source, int signal, void *data), void *data,
 				struct err *err);
