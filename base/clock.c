@@ -53,7 +53,7 @@ void clock_rfc3339(int64_t real_ns, char text[CLOCK_RFC3339_SIZE])
 	time_t seconds = real_ns / NS_PER_SEC;
 	int64_t fraction = real_ns % NS_PER_SEC;
 	struct tm tm;
-	char date[32];
+	char date[24];
 
 	if (fraction < 0) {
 		fraction += NS_PER_SEC;

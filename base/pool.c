@@ -1,8 +1,8 @@
 /*
- * One queue, one condition. A task that arrives while every idle worker already has a task waiting for it
- * gets a new worker, up to the bound; a worker that finds nothing for idle_ns ends. A worker that has ended
- * cannot free its own thread: it moves to `ended`, and whoever comes by next (a task that makes a worker, or
- * pool_free) joins it.
+ * One queue, one condition. A task that arrives when every worker that is not busy has a task waiting for it
+ * already gets a new worker, up to the bound; a worker that finds nothing for idle_ns ends. A worker that has
+ * ended cannot free its own thread: it moves to `ended`, and whoever comes by next (pool_run, pool_free) joins
+ * it.
  */
 #include "base/pool.h"
 
@@ -43,7 +43,7 @@ struct pool {
 	struct cond quiet; /* nothing waits or runs, or no thread is left */
 	/* all under lock */
 	struct list queue;
-	size_t queued, running, idle;
+	size_t queued, running;
 	size_t threads;
 	struct list ended; /* to be joined */
 	unsigned int made; /* for thread names */
@@ -85,10 +85,8 @@ static struct task *next_task_locked(struct pool *pool) REQUIRES(pool->lock)
 	int64_t deadline = clock_deadline_in(pool->idle_ns);
 	bool in_time = true;
 
-	pool->idle++;
 	while (list_empty(&pool->queue) && !pool->stopping && in_time)
 		in_time = cond_wait_until(&pool->work, &pool->lock, deadline);
-	pool->idle--;
 	if (list_empty(&pool->queue))
 		return NULL;
 	struct task *task = list_entry(pool->queue.next, struct task, node);
@@ -172,7 +170,7 @@ static int start_thread(struct worker *worker)
  */
 static int grow_locked(struct pool *pool) REQUIRES(pool->lock)
 {
-	if (pool->queued < pool->idle || pool->threads >= pool->threads_max)
+	if (pool->queued < pool->threads - pool->running || pool->threads >= pool->threads_max)
 		return 0;
 	struct worker *worker = xnew(struct worker);
 	worker->pool = pool;
@@ -192,8 +190,8 @@ static int enqueue(struct pool *pool, struct task *task)
 {
 	lock_take(&pool->lock);
 	assert(!pool->stopping);
-	/* Tasks for which an idle worker or a new one is at hand do not count as waiting. */
-	size_t ready = pool->idle + (pool->threads_max - pool->threads);
+	/* Tasks for which a worker is idle, starting or may yet be made do not count as waiting. */
+	size_t ready = pool->threads_max - pool->running;
 	int error = pool->queued >= ready + pool->queue_max ? EBUSY : grow_locked(pool);
 	if (error != EBUSY && pool->threads) /* other workers will come round to it */
 		error = 0;
