@@ -28,11 +28,11 @@
 /* Numbers without errors: parse_u64, parse_i64. */
 #pragma GCC poison atoi atol atoll atof
 /* State shared by all threads: the _r forms, base/clock.h, base/id.h. */
-#pragma GCC poison strtok gmtime localtime asctime ctime readdir_r tmpnam tempnam mktemp \
-	inet_ntoa gethostbyname
+#pragma GCC poison strtok gmtime localtime asctime ctime readdir_r tmpnam tempnam mktemp inet_ntoa \
+	gethostbyname
 /* Processes: base/spawn.h. */
-#pragma GCC poison popen fork vfork system posix_spawn posix_spawnp execl execle execlp execv execvp execvpe execve \
-	fexecve
+#pragma GCC poison popen fork vfork system posix_spawn posix_spawnp execl execle execlp execv execvp execvpe \
+	execve fexecve
 /* Descriptors that leak into children: fcntl F_DUPFD_CLOEXEC, pipe2, dup3. */
 #pragma GCC poison dup dup2
 

@@ -15,7 +15,7 @@ static void mark_truncated(char *text)
 	memcpy(text + ERR_TEXT_MAX - 4, "...", 4);
 }
 
-static void set_text(struct err *err, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void set_text(struct err *err, const char *fmt, va_list args)
 {
 	int n = vsnprintf(err->text, sizeof(err->text), fmt, args);
 
