@@ -58,8 +58,6 @@ int seccomp_get(struct seccomps *seccomps, const struct seccomp_request *request
 /* Exactly one of the two is not NULL; borrowed from the program. */
 const char *seccomp_bpf_base64(const struct seccomp_program *program);
 const char *seccomp_oci_json(const struct seccomp_program *program);
-/* The program's filter, for tests and `crispd check`; NULL for the OCI form. */
-const void *seccomp_bpf(const struct seccomp_program *program, size_t *ret_len);
 
 struct seccomp_program *seccomp_ref(struct seccomp_program *program);
 struct seccomp_program *seccomp_unref(struct seccomp_program *program); /* accepts NULL, returns NULL */
