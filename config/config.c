@@ -273,6 +273,17 @@ static int read_into(const struct loading *loading, const char *path)
 	return 0;
 }
 
+static int read_overrides(const struct loading *loading, const char *text)
+{
+	struct toml_source source = { "command line", text, strlen(text) };
+	struct toml_value *document;
+
+	if (toml_parse(&source, loading->scratch, &document, loading->err) < 0)
+		return -1;
+	toml_merge(loading->tree, document, loading->scratch);
+	return 0;
+}
+
 /* Reads what there is; `files` becomes the paths read, in order. */
 static int read_files(const struct loading *loading, const struct config_paths *paths, struct strv *files)
 {
@@ -294,7 +305,7 @@ static int read_files(const struct loading *loading, const struct config_paths *
 			return -1;
 		strv_add(files, dropins.items[i]);
 	}
-	return 0;
+	return paths->overrides ? read_overrides(loading, paths->overrides) : 0;
 }
 
 static struct config_strings keep_strings(const struct strv *strv, struct arena *arena)
