@@ -195,7 +195,7 @@ static bool report_line(struct report *report, char *line)
 		report->ready = true;
 		return true;
 	}
-	if (str_has_prefix(line, "pid ") && parse_u64(line + 4, INT32_MAX, &number)) {
+	if (!report->pid && str_has_prefix(line, "pid ") && parse_u64(line + 4, INT32_MAX, &number)) {
 		report->pid = (pid_t)number;
 		return true;
 	}
@@ -245,7 +245,7 @@ static int report_read(struct report *report, int hold, const struct ctx *ctx, b
 			return 0;
 		}
 		str_addn(&report->text, data, (size_t)got);
-		if (memchr(data, '\0', (size_t)got) || !report_take_lines(report) || report->text.failed)
+		if (report->text.failed || memchr(data, '\0', (size_t)got) || !report_take_lines(report))
 			return err_set(err, RPC_INTERNAL, "crisp-pause: not a word of the protocol");
 		if (report->ready || report->error)
 			return 0;
