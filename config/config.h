@@ -105,10 +105,11 @@ struct config {
 };
 
 struct config_paths {
-	const char *file;    /* NULL: CONFIG_FILE */
-	const char *dropins; /* NULL: CONFIG_DROPINS */
-	bool file_needed;    /* a missing main file is an error (it was named on the command line) */
-	const char *overrides; /* TOML merged last, as if it were a drop-in of the name "command line"; may be NULL */
+	const char *file;      /* NULL: CONFIG_FILE */
+	const char *dropins;   /* NULL: CONFIG_DROPINS */
+	bool file_needed;      /* a missing main file is an error (it was named on the command line) */
+	const char *overrides; /* TOML merged last, as if it were a drop-in of the name "command line"; may be
+				  NULL */
 };
 
 /* paths may be NULL. INVALID_ARGUMENT and "file:line: key: what" for a bad file; *ret has one reference. */

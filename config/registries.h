@@ -2,14 +2,18 @@
  * containers-registries.conf(5), version 2: which hosts are asked for an image, in which order.
  *
  * Read are the main file (/etc/containers/registries.conf), every *.conf of the drop-in directory in lexical
- * order and the file of recorded short-name aliases (/var/cache/containers/short-name-aliases.conf), if they
- * exist. In a later file a [[registry]] with the same prefix replaces the earlier one whole,
- * unqualified-search-registries and short-name-mode replace, [aliases] merge ("" removes an alias). The
- * version 1 format ([registries.search] and the like) is refused. Errors are "file:line: key: what".
+ * order and the file of recorded short-name aliases (/var/cache/containers/short-name-aliases.conf), as far
+ * as they exist. In a later file a [[registry]] with the same prefix replaces the earlier one whole,
+ * unqualified-search-registries and short-name-mode replace, [aliases] merge ("" removes an alias). Errors
+ * are "file:line: key: what"; unknown keys are errors too, since a misspelt "blocked" must not pass, and so
+ * is the version 1 format ([registries.search] and the like).
  *
- * What the manual leaves to the caller: without unqualified-search-registries, and as long as no file sets it
- * to an empty list, a short name means docker.io/NAME (docker.io/library/NAME without a slash), as in
- * containerd.
+ * Where the manual leaves a choice:
+ * - Without unqualified-search-registries in any file a short name means docker.io/NAME
+ * (docker.io/library/NAME without a slash), as in containerd; an empty list forbids short names.
+ * - A prefix that is a host covers that host at that port: "example.com" does not match example.com:5000. A
+ * wildcard prefix covers all ports. Among wildcards the longest wins, any other match beats them.
+ * - A location names no tag and no digest: an image keeps its own.
  *
  * Ownership and threads: an immutable, reference-counted snapshot like struct config.
  */
@@ -50,11 +54,13 @@ struct registries *registries_ref(struct registries *registries);
 struct registries *registries_unref(struct registries *registries); /* returns NULL */
 void registries_unrefp(struct registries **registries);
 
-/* How the manifest is named: some mirrors take only one kind (pull-from-mirror, mirror-by-digest-only). */
-enum registries_by { REGISTRIES_BY_TAG, REGISTRIES_BY_DIGEST };
+/* What the files ask for and crisp does not do, one line each, for the log: "file:line: key: what".
+ * NULL-terminated. */
+const char *const *registries_notes(const struct registries *registries);
 
 struct registry_endpoint {
-	const char *host;       /* "registry.local:5000": for the URL, and for credentials and certs.d */
+	const char *host; /* "registry.local:5000": the name for credentials, certs.d and, docker.io apart,
+			     the URL */
 	const char *repository; /* the path below it, rewritten: "mirror/library/nginx" */
 	bool insecure;          /* plain HTTP and unverified TLS are allowed */
 	bool mirror;            /* false: the location itself, always the last */
@@ -78,7 +84,7 @@ struct registry_endpoints {
 struct registries_query {
 	const char *repository;
 	const char *tag;    /* NULL: none */
-	const char *digest; /* NULL: none; decides registries_by */
+	const char *digest; /* NULL: none. With one, mirrors for digests are used, else those for tags */
 };
 int registries_endpoints(const struct registries *registries, const struct registries_query *query,
 			 struct arena *arena, struct registry_endpoints *ret, struct err *err) MUST_CHECK;
@@ -95,10 +101,10 @@ struct registries_names {
 
 /*
  * The full names to try, in order, for a short name (no tag, no digest). An alias gives exactly one; else the
- * search list gives one for each registry. With short-name-mode "enforcing" (the default) and more than one
- * candidate the name is ambiguous: there is no terminal to ask at, so INVALID_ARGUMENT; "permissive" and
- * "disabled" yield them all. NOT_FOUND when the search list was set to be empty. A full name yields itself,
- * "docker.io/nginx" as "docker.io/library/nginx".
+ * search list gives one for each registry. With short-name-mode "enforcing" and more than one candidate the
+ * name is ambiguous (there is no terminal to ask at): INVALID_ARGUMENT; "permissive", the default, and
+ * "disabled" yield them all. NOT_FOUND when the search list was set to be empty. A full name yields itself;
+ * docker.io/nginx and index.docker.io/nginx are docker.io/library/nginx.
  */
 int registries_resolve(const struct registries *registries, const char *name, struct arena *arena,
 		       struct registries_names *ret, struct err *err) MUST_CHECK;
