@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int64_t now(clockid_t id)
+static int64_t read_clock(clockid_t id)
 {
 	struct timespec ts;
 
@@ -15,12 +15,12 @@ static int64_t now(clockid_t id)
 
 int64_t clock_mono(void)
 {
-	return now(CLOCK_MONOTONIC);
+	return read_clock(CLOCK_MONOTONIC);
 }
 
 int64_t clock_real(void)
 {
-	return now(CLOCK_REALTIME);
+	return read_clock(CLOCK_REALTIME);
 }
 
 int64_t clock_deadline_in(int64_t ns)
@@ -36,9 +36,10 @@ int clock_poll_timeout(int64_t deadline)
 {
 	if (deadline == NO_DEADLINE)
 		return -1;
-	int64_t left = deadline - clock_mono();
-	if (left <= 0)
+	int64_t now = clock_mono();
+	if (deadline <= now)
 		return 0;
+	int64_t left = deadline - now;
 	int64_t ms = (left + NS_PER_MS - 1) / NS_PER_MS;
 	return ms > INT_MAX ? INT_MAX : (int)ms;
 }
@@ -98,7 +99,7 @@ static bool parse_zone(const char *text, int64_t *ret_seconds)
 bool clock_parse_rfc3339(const char *text, int64_t *ret)
 {
 	struct tm tm = { 0 };
-	int64_t fraction, zone;
+	int64_t fraction, zone, ns;
 	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
 
 	if (!rest)
@@ -106,6 +107,9 @@ bool clock_parse_rfc3339(const char *text, int64_t *ret)
 	rest = parse_fraction(rest, &fraction);
 	if (!rest || !parse_zone(rest, &zone))
 		return false;
-	*ret = (timegm(&tm) - zone) * NS_PER_SEC + fraction;
+	if (__builtin_mul_overflow(timegm(&tm) - zone, NS_PER_SEC, &ns) ||
+	    __builtin_add_overflow(ns, fraction, &ns))
+		return false; /* outside 1677..2262 */
+	*ret = ns;
 	return true;
 }

@@ -1,6 +1,6 @@
 /*
- * pthread mutexes of the error-checking type. The rank check costs a few thread-local reads per take, so it is
- * on in every build: a wrong order found in production is a core file, not a deadlock at night.
+ * pthread mutexes of the error-checking type. The rank check costs a few thread-local reads per take, so it
+ * is on in every build: a wrong order found in production is a core file, not a deadlock at night.
  */
 #include "base/lock.h"
 
@@ -30,8 +30,8 @@ static void check_order(const struct lock *lock)
 	for (unsigned int i = 0; i < held_count; i++) {
 		if (held_stack[i]->rank < lock->rank)
 			continue;
-		fprintf(stderr, "crispd: lock order: %s (rank %d) taken while %s (rank %d) is held\n", lock->name,
-			lock->rank, held_stack[i]->name, held_stack[i]->rank);
+		fprintf(stderr, "crispd: lock order: %s (rank %d) taken while %s (rank %d) is held\n",
+			lock->name, lock->rank, held_stack[i]->name, held_stack[i]->rank);
 		abort();
 	}
 }
@@ -71,7 +71,7 @@ void lock_init(struct lock *lock, const char *name, enum lock_rank rank)
 
 void lock_done(struct lock *lock)
 {
-	must(pthread_mutex_destroy(&lock->mutex), lock, "destroy");
+	must(lock->held ? EBUSY : pthread_mutex_destroy(&lock->mutex), lock, "destroy");
 }
 
 void lock_take(struct lock *lock) NO_LOCK_ANALYSIS
