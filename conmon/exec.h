@@ -1,9 +1,10 @@
 /*
  * Running a further process in a container through `RUNTIME exec`, without a monitor.
  *
- * The process description is written as an OCI process document (runtime-spec config.md, "process"), handed over by file; output is read
- * here, bounded, and drained past the bound. On timeout or cancellation every process of the exec is killed: a sub-cgroup where
- * the runtime and cgroup v2 allow it, else the tree below the exec's pid found in /proc, repeated until nothing is left.
+ * The process description is an OCI process document (runtime-spec config.md, "process"), handed over by
+ * file; output is read here, bounded, and drained past the bound. On timeout or cancellation every process of
+ * the exec is killed, also one that has made itself a daemon: each carries a mark (conmon/procs.h). A process
+ * that the command leaves behind when it ends in time is left alone.
  */
 #ifndef CONMON_EXEC_H
 #define CONMON_EXEC_H
@@ -18,12 +19,11 @@ enum { EXEC_OUTPUT_MAX = 16 * 1024 * 1024 }; /* per stream: kubernetes' limit, C
 
 struct exec_spec {
 	struct runtime_target target;
-	const struct process *init;  /* the container's init */
-	const char *process_json;    /* OCI process document; args etc. already filled in */
-	const char *bpf_annotation;  /* unused by runtimes that read it from the bundle; may be NULL */
-	const char *run_dir;	     /* tmpfs folder for pid file and process file */
-	int64_t timeout;	     /* ns; 0: none but ctx */
-	size_t output_max;	     /* per stream */
+	const struct process *init; /* the container's init */
+	const char *process_json;   /* OCI process document; args etc. already filled in */
+	const char *run_dir;        /* tmpfs folder for pid file and process file */
+	int64_t timeout;            /* ns; 0: none but ctx */
+	size_t output_max;          /* per stream */
 };
 
 struct exec_result {
@@ -33,7 +33,10 @@ struct exec_result {
 };
 void exec_result_done(struct exec_result *result); /* also for CLEANUP */
 
-/* DEADLINE_EXCEEDED on timeout, after the processes are gone. */
+/* DEADLINE_EXCEEDED on timeout, after the processes are gone. A command that could not be started (no such
+ * file in the container, not executable, container gone) is FAILED_PRECONDITION with the runtime's message; a
+ * runtime that fails otherwise INTERNAL. Signal n gives exit code 128 + n. Never waits longer than ctx and
+ * timeout, and ten seconds more where the kernel does not end a killed process. */
 int exec_sync(const struct exec_spec *spec, const struct ctx *ctx, struct exec_result *ret,
 	      struct err *err) MUST_CHECK;
 

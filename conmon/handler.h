@@ -1,8 +1,9 @@
 /*
  * Runtime handlers: the OCI runtime binaries that crispd may use, by name, with what each can do.
  *
- * Features are asked once per handler with `RUNTIME features` (OCI runtime-spec features.md), with a deadline; runtimes without
- * that verb get a table by name and version. The snapshot is immutable and refcounted.
+ * Features are asked once per handler with `RUNTIME features` (OCI runtime-spec features.md), with a
+ * deadline; runtimes without that verb get a table by name and version. The snapshot is immutable and
+ * refcounted.
  */
 #ifndef CONMON_HANDLER_H
 #define CONMON_HANDLER_H
@@ -19,18 +20,18 @@ struct handlers;
 
 struct handler {
 	const char *name;
-	const char *path;	/* absolute; NULL when the binary was not found */
-	const char *root;	/* --root: its state folder */
-	const char *monitor;	/* conmon's absolute path; NULL when not found */
-	const char *version;	/* first line of --version, "" when unknown */
-	const char *problem;	/* why it cannot be used; NULL: usable */
-	bool is_crun;		/* takes crun's annotations and options */
+	const char *path;                /* absolute; NULL when the binary was not found */
+	const char *root;                /* --root: its state folder */
+	const char *monitor;             /* conmon's absolute path; NULL when not found */
+	const char *version;             /* first line of --version, "" when unknown */
+	const char *problem;             /* why it cannot be used; NULL: usable */
+	bool is_crun;                    /* takes crun's annotations and options */
 	bool recursive_read_only_mounts; /* mountOptions has "rro" */
 	bool idmap_mounts, user_namespaces;
 	bool seccomp, apparmor, selinux;
-	bool seccomp_bpf_data;	/* takes the annotation run.oci.seccomp_bpf_data for create and exec */
+	bool seccomp_bpf_data; /* takes the annotation run.oci.seccomp_bpf_data for create and exec */
 	struct strv unsafe_annotations; /* features: potentiallyUnsafeConfigAnnotations */
-	json_t *features;	/* raw document or NULL */
+	json_t *features;               /* raw document or NULL */
 };
 
 /* Fails only when the default handler or conmon is unusable and `strict` is set. */

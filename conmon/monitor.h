@@ -1,12 +1,13 @@
 /*
  * One container as conmon and the OCI runtime see it: create, start, kill, delete, log, exit.
  *
- * conmon (https://github.com/containers/conmon, man page conmon(8)) is started per container, runs `RUNTIME create`, owns the
- * container's stdio, writes its log in CRI format and its exit status to <exits>/<id>. It outlives crispd. Everything a monitor needs
- * is in struct monitor_spec; nothing is kept in this module, so restart needs no state here. Thread-safe.
+ * conmon (https://github.com/containers/conmon, man page conmon(8)) is started per container, runs `RUNTIME
+ * create`, owns the container's stdio, writes its log in CRI format and its exit status to <exits>/<id>. It
+ * outlives crispd. Everything a monitor needs is in struct monitor_spec; nothing is kept in this module, so
+ * restart needs no state here. Thread-safe.
  *
- * Verbs run the runtime's binary with a deadline of config->runtime_timeout (never longer than ctx); what a binary can be spared
- * (state, delete of what is already dead) is done without one.
+ * Verbs run the runtime's binary with a deadline of config->runtime_timeout (never longer than ctx); what a
+ * binary can be spared (state, delete of what is already dead) is done without one.
  */
 #ifndef CONMON_MONITOR_H
 #define CONMON_MONITOR_H
@@ -24,27 +25,28 @@
 struct monitor_spec {
 	const struct handler *handler;
 	const struct config *config;
-	const char *id;		/* container id */
-	const char *name;	/* for conmon's -n: k8s_.. name */
-	const char *bundle;	/* absolute; holds config.json */
-	const char *run_dir;	/* absolute, on tmpfs, per container: pidfile, conmon-pidfile, ctl, attach socket links */
-	const char *exit_dir;	/* <runroot>/exits */
-	const char *attach_dir;	/* <runroot>/attach: --socket-dir-path */
-	const char *log_path;	/* absolute; NULL: no log (k8s-file:/dev/null) */
-	int64_t log_size_max;	/* bytes, -1 unlimited */
+	const char *id;      /* container id */
+	const char *name;    /* for conmon's -n: k8s_.. name */
+	const char *bundle;  /* absolute; holds config.json */
+	const char *run_dir; /* absolute, on tmpfs, per container: pidfile, conmon-pidfile, ctl, attach socket
+				links */
+	const char *exit_dir;   /* <runroot>/exits */
+	const char *attach_dir; /* <runroot>/attach: --socket-dir-path */
+	const char *log_path;   /* absolute; NULL: no log (k8s-file:/dev/null) */
+	int64_t log_size_max;   /* bytes, -1 unlimited */
 	bool tty, stdin, stdin_once;
 	bool systemd_cgroup;
-	int cgroup;		/* cgroup v2 folder fd conmon starts in; -1: crispd's own */
+	int cgroup; /* cgroup v2 folder fd conmon starts in; -1: crispd's own */
 };
 
 struct monitor_started {
-	struct process monitor;	  /* conmon; a pidfd held */
+	struct process monitor;   /* conmon; a pidfd held */
 	struct process container; /* the container's init; a pidfd held */
 };
 void monitor_started_done(struct monitor_started *started);
 
-/* conmon + `RUNTIME create`. On failure nothing of it is left (the runtime's container is deleted, conmon has ended); the text is the
- * runtime's own error message. */
+/* conmon + `RUNTIME create`. On failure nothing of it is left (the runtime's container is deleted, conmon has
+ * ended); the text is the runtime's own error message. */
 int monitor_create(const struct monitor_spec *spec, const struct ctx *ctx, struct monitor_started *ret,
 		   struct err *err) MUST_CHECK;
 
@@ -56,30 +58,33 @@ struct runtime_target {
 	bool systemd_cgroup;
 };
 int runtime_start(const struct runtime_target *target, const struct ctx *ctx, struct err *err) MUST_CHECK;
-/* Sends a signal to the container's init (pidfd preferred, no binary), or with all=true to every process in it. */
+/* Sends a signal to the container's init (pidfd preferred, no binary), or with all=true to every process in
+ * it. */
 int runtime_kill(const struct runtime_target *target, const struct process *init, int signal, bool all,
 		 const struct ctx *ctx, struct err *err) MUST_CHECK;
 /* Deletes the runtime's container, killing what is left (without runc's 100 ms sleep); absent is success. */
 int runtime_delete(const struct runtime_target *target, const struct ctx *ctx, struct err *err) MUST_CHECK;
 
-/* Tells conmon to reopen its log (the ctl FIFO in run_dir); returns when the new file exists. FAILED_PRECONDITION when the
- * monitor is gone; no file is created then. */
+/* Tells conmon to reopen its log (the ctl FIFO in run_dir); returns when the new file exists.
+ * FAILED_PRECONDITION when the monitor is gone; no file is created then. */
 int monitor_reopen_log(const struct monitor_spec *spec, const struct ctx *ctx, struct err *err) MUST_CHECK;
 
 struct exit_status {
-	int code;	     /* 0-255; 128+n for signal n */
+	int code;            /* 0-255; 128+n for signal n */
 	bool oom_killed;     /* conmon wrote the oom file, or the cgroup says so */
 	int64_t finished_at; /* real ns: mtime of the exit file */
 };
 /* NOT_FOUND while there is none. */
-int exit_status_read(const char *exit_dir, const char *id, struct exit_status *ret, struct err *err) MUST_CHECK;
+int exit_status_read(const char *exit_dir, const char *id, struct exit_status *ret,
+		     struct err *err) MUST_CHECK;
 /* Removes exit and oom files of id; absent is fine. */
 void exit_status_remove(const char *exit_dir, const char *id);
 
-/* Watches exit_dir by inotify on the loop: fn(data, id) on the loop's thread for each exit file that appears or is completed. */
+/* Watches exit_dir by inotify on the loop: fn(data, id) on the loop's thread for each exit file that appears
+ * or is completed. */
 struct exit_watch;
-struct exit_watch *exit_watch_new(struct loop *loop, const char *exit_dir, void (*fn)(void *data, const char *id),
-				  void *data, struct err *err);
+struct exit_watch *exit_watch_new(struct loop *loop, const char *exit_dir,
+				  void (*fn)(void *data, const char *id), void *data, struct err *err);
 struct exit_watch *exit_watch_free(struct exit_watch *watch);
 
 #endif

@@ -1,0 +1,288 @@
+/*
+ * The table of runtime handlers, made once from the configuration.
+ *
+ * For each [crisp.runtime.runtimes.NAME] the binary and its monitor are looked for, then asked: `--version`
+ * (which says whether it is crun) and `features` (runtime-spec features.md), each bounded in time and output.
+ * A runtime without that verb - crun before 1.9 and what is neither crun nor runc - gets what is known of its
+ * version. A handler that cannot be used stays in the table with the reason, so that Status and `crispd
+ * check` can show it; only a request for it fails.
+ */
+#include "conmon/handler.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/ctx.h"
+#include "base/json.h"
+#include "base/spawn.h"
+
+enum { OUTPUT_MAX = 256 * 1024, VERSION_MAX = 200 };
+static const int64_t patience = 5 * NS_PER_SEC;
+static const char search_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+struct slot { /* a handler and what its pointers point to */
+	struct handler handler;
+	char *name, *path, *root, *monitor, *version, *problem;
+};
+
+struct handlers {
+	struct slot *slots;
+	size_t len;
+	char *default_name;
+};
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+/* The program at `path`, or `name` in the daemon's PATH; NULL when there is none. */
+static char *find_program(const char *path, const char *name)
+{
+	struct strv dirs CLEANUP(strv_done) = STRV_INIT;
+	const char *env = getenv("PATH");
+
+	if (*path)
+		return is_program(path) ? xstrdup(path) : NULL;
+	strv_split(&dirs, str_empty(env) ? search_path : env, ':');
+	for (size_t i = 0; i < dirs.len; i++) {
+		CLEANUP(freep) char *full = xasprintf("%s/%s", dirs.items[i], name);
+
+		if (*dirs.items[i] == '/' && is_program(full))
+			return TAKE(full);
+	}
+	return NULL;
+}
+
+/* Runs `PATH argument`; *ret is its whole standard output. */
+static int ask(const char *path, const char *argument, struct str *ret, struct err *err)
+{
+	const char *argv[] = { path, argument, NULL };
+	struct command_result result CLEANUP(command_result_done) = { 0 };
+	struct command command = {
+		.path = path, .argv = argv, .stdout_max = OUTPUT_MAX, .stderr_max = 4096, .timeout = patience
+	};
+
+	if (command_run(&command, NULL, &result, err) < 0)
+		return err_prefix(err, "%s %s", path, argument);
+	if (!result.exited || result.status != 0 || result.out_truncated) {
+		char text[256];
+
+		command_result_text(&result, text, sizeof(text));
+		return err_set(err, RPC_FAILED_PRECONDITION, "%s %s: %s", path, argument, text);
+	}
+	*ret = result.out;
+	result.out = (struct str)STR_INIT;
+	return 0;
+}
+
+static char *first_line(const struct str *text)
+{
+	size_t len = strcspn(str_get(text), "\r\n");
+	char *line = xstrndup(str_get(text), len < VERSION_MAX ? len : VERSION_MAX);
+
+	for (char *c = line; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	return line;
+}
+
+/* "crun version 1.8.1" -> 1.8; major << 16 | minor. */
+static unsigned int version_number(const char *line)
+{
+	unsigned int major = 0, minor = 0;
+	const char *digits = strpbrk(line, "0123456789");
+
+	if (!digits || sscanf(digits, "%5u.%5u", &major, &minor) < 1)
+		return 0;
+	return (major & 0x7fff) << 16 | (minor & 0xffff);
+}
+
+enum { V1_1 = 1 << 16 | 1, V1_2 = 1 << 16 | 2, V1_4 = 1 << 16 | 4, V1_8 = 1 << 16 | 8 };
+
+/* What releases could do before they could say so. */
+static void features_by_version(struct slot *slot)
+{
+	struct handler *handler = &slot->handler;
+	unsigned int version = version_number(slot->version);
+
+	if (handler->is_crun) {
+		handler->recursive_read_only_mounts = version >= V1_4;
+		handler->idmap_mounts = version >= V1_4;
+		handler->user_namespaces = true;
+		handler->seccomp = handler->apparmor = handler->selinux = true;
+		strv_add(&handler->unsafe_annotations, "module.wasm.image/");
+		strv_add(&handler->unsafe_annotations, "io.kubernetes.cri.container-type");
+		strv_add(&handler->unsafe_annotations, "run.oci.");
+		strv_add(&handler->unsafe_annotations, "org.systemd.property.");
+		return;
+	}
+	handler->user_namespaces = true;
+	handler->seccomp = handler->apparmor = handler->selinux = true;
+	if (str_has_prefix(slot->version, "runc ")) {
+		handler->recursive_read_only_mounts = version >= V1_1;
+		handler->idmap_mounts = version >= V1_2;
+	}
+	strv_add(&handler->unsafe_annotations, "bundle");
+	strv_add(&handler->unsafe_annotations, "org.systemd.property.");
+	strv_add(&handler->unsafe_annotations, "org.criu.config");
+}
+
+static bool array_has(const json_t *array, const char *text)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(array, i, item) if (str_eq(json_string_value(item), text)) return true;
+	return false;
+}
+
+static bool enabled(const json_t *linux_features, const char *section)
+{
+	return json_is_true(json_object_get(json_object_get(linux_features, section), "enabled"));
+}
+
+static int features_by_document(struct slot *slot, const struct str *text, struct err *err)
+{
+	struct handler *handler = &slot->handler;
+	json_t *linux_features, *idmap, *item;
+	size_t i;
+
+	if (json_parse(str_get(text), text->len, OUTPUT_MAX, &handler->features, err) < 0)
+		return -1;
+	linux_features = json_object_get(handler->features, "linux");
+	if (!json_is_object(linux_features)) {
+		json_decref(handler->features);
+		handler->features = NULL;
+		return err_set(err, RPC_FAILED_PRECONDITION, "features: no \"linux\" object");
+	}
+	handler->recursive_read_only_mounts =
+		array_has(json_object_get(handler->features, "mountOptions"), "rro");
+	handler->user_namespaces = array_has(json_object_get(linux_features, "namespaces"), "user");
+	idmap = json_object_get(json_object_get(json_object_get(linux_features, "mountExtensions"), "idmap"),
+				"enabled");
+	handler->idmap_mounts = json_is_true(idmap);
+	handler->seccomp = enabled(linux_features, "seccomp");
+	handler->apparmor = enabled(linux_features, "apparmor");
+	handler->selinux = enabled(linux_features, "selinux");
+	json_array_foreach(json_object_get(handler->features, "potentiallyUnsafeConfigAnnotations"), i,
+			   item) if (json_is_string(item))
+		strv_add(&handler->unsafe_annotations, json_string_value(item));
+	return 0;
+}
+
+static void ask_handler(struct slot *slot)
+{
+	struct str version CLEANUP(str_done) = STR_INIT;
+	struct str features CLEANUP(str_done) = STR_INIT;
+	struct err err = { 0 };
+
+	if (ask(slot->path, "--version", &version, &err) < 0) {
+		slot->problem = xstrdup(err.text);
+		return;
+	}
+	free(slot->version);
+	slot->version = first_line(&version);
+	slot->handler.is_crun = str_has_prefix(slot->version, "crun ");
+	/* Older ones compile the profile that comes in linux.seccomp even when the annotation is there. */
+	slot->handler.seccomp_bpf_data = slot->handler.is_crun && version_number(slot->version) >= V1_8;
+	if (ask(slot->path, "features", &features, &err) < 0 ||
+	    features_by_document(slot, &features, &err) < 0)
+		features_by_version(slot);
+}
+
+static void slot_init(struct slot *slot, const struct config *config, const struct config_runtime *runtime)
+{
+	const char *monitor = *runtime->monitor_path ? runtime->monitor_path : config->runtime.conmon;
+
+	slot->name = xstrdup(runtime->name);
+	slot->root = xstrdup(runtime->runtime_root);
+	slot->version = xstrdup("");
+	slot->path = find_program(runtime->runtime_path, runtime->name);
+	slot->monitor = find_program(monitor, "conmon");
+	if (!slot->path)
+		slot->problem = *runtime->runtime_path
+					? xasprintf("%s is not an executable file", runtime->runtime_path)
+					: xasprintf("there is no program %s in PATH", runtime->name);
+	else
+		ask_handler(slot);
+	if (!slot->problem && !slot->monitor)
+		slot->problem = *monitor ? xasprintf("the monitor %s is not an executable file", monitor)
+					 : xstrdup("there is no program conmon in PATH");
+	slot->handler.name = slot->name;
+	slot->handler.path = slot->path;
+	slot->handler.root = slot->root;
+	slot->handler.monitor = slot->monitor;
+	slot->handler.version = slot->version;
+	slot->handler.problem = slot->problem;
+}
+
+static void slot_done(struct slot *slot)
+{
+	json_decref(slot->handler.features);
+	strv_done(&slot->handler.unsafe_annotations);
+	free(slot->name);
+	free(slot->path);
+	free(slot->root);
+	free(slot->monitor);
+	free(slot->version);
+	free(slot->problem);
+}
+
+struct handlers *handlers_open(const struct config *config, bool strict, struct err *err)
+{
+	struct handlers *handlers = xnew(struct handlers);
+	const struct handler *fallback;
+
+	handlers->len = config->runtime.runtimes_len;
+	handlers->slots = xcalloc(handlers->len + 1, sizeof(*handlers->slots));
+	handlers->default_name = xstrdup(config->runtime.default_runtime);
+	for (size_t i = 0; i < handlers->len; i++)
+		slot_init(&handlers->slots[i], config, &config->runtime.runtimes[i]);
+	fallback = handlers_find(handlers, "");
+	if (strict && (!fallback || fallback->problem)) {
+		err_set(err, RPC_FAILED_PRECONDITION, "default runtime %s: %s", handlers->default_name,
+			fallback ? fallback->problem : "not configured");
+		return handlers_free(handlers);
+	}
+	return handlers;
+}
+
+struct handlers *handlers_free(struct handlers *handlers)
+{
+	if (!handlers)
+		return NULL;
+	for (size_t i = 0; i < handlers->len; i++)
+		slot_done(&handlers->slots[i]);
+	free(handlers->slots);
+	free(handlers->default_name);
+	free(handlers);
+	return NULL;
+}
+
+const struct handler *handlers_find(const struct handlers *handlers, const char *name)
+{
+	const char *wanted = str_empty(name) ? handlers->default_name : name;
+
+	for (size_t i = 0; i < handlers->len; i++)
+		if (strcmp(handlers->slots[i].name, wanted) == 0)
+			return &handlers->slots[i].handler;
+	return NULL;
+}
+
+const struct handler *handlers_at(const struct handlers *handlers, size_t i)
+{
+	return i < handlers->len ? &handlers->slots[i].handler : NULL;
+}
+
+const char *handlers_default_name(const struct handlers *handlers)
+{
+	return handlers->default_name;
+}

@@ -1,0 +1,261 @@
+/*
+ * Scans of /proc and the kill loop over what they find.
+ *
+ * One scan reads the stat file of each process: pid, parent, state, start time. A set is whatever a `select`
+ * function picks out of a scan; the kill loop neither knows nor cares what makes the set. It scans, opens and
+ * signals, waits for those it signalled, and scans again, until a scan selects nobody. Ten thousand processes
+ * cost some tens of milliseconds: this is for timeouts and failures, never for the way of a call that goes
+ * well.
+ */
+#include "conmon/procs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/id.h"
+#include "base/spawn.h"
+#include "base/str.h"
+
+enum { STAT_MAX = 1024, LIMITS_MAX = 4096, DEPTH_MAX = 4096 };
+
+struct proc {
+	pid_t pid, parent;
+	uint64_t start_time;
+	bool gone; /* a zombie, or dead */
+	bool selected;
+};
+
+struct scan {
+	struct proc *procs;
+	size_t len, size;
+};
+
+/* What a set is made of. */
+struct wanted {
+	void (*select)(struct scan *scan, const struct wanted *wanted);
+	uint64_t mark;
+	pid_t spared, root;
+};
+
+static void scan_done(struct scan *scan)
+{
+	free(scan->procs);
+}
+
+/* Reads /proc/PID/NAME; false when the process is gone. */
+static bool read_proc(pid_t pid, const char *name, char *text, size_t size)
+{
+	char path[64];
+	size_t len = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	while (len < size - 1) {
+		ssize_t got = read(fd, text + len, size - 1 - len);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return false;
+		if (got == 0)
+			break;
+		len += (size_t)got;
+	}
+	text[len] = '\0';
+	return len > 0;
+}
+
+static bool read_stat(pid_t pid, struct proc *ret)
+{
+	char text[STAT_MAX], state;
+	const char *rest;
+	int parent;
+
+	if (!read_proc(pid, "stat", text, sizeof(text)))
+		return false;
+	/* The name may hold anything; behind its last parenthesis come state, parent, ... and start time as
+	 * 22nd. */
+	rest = strrchr(text, ')');
+	if (!rest ||
+	    sscanf(rest + 1,
+		   " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %" SCNu64,
+		   &state, &parent, &ret->start_time) != 3)
+		return false;
+	ret->pid = pid;
+	ret->parent = parent;
+	ret->gone = state == 'Z' || state == 'X';
+	ret->selected = false;
+	return true;
+}
+
+static void closedirp(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+static int scan_all(struct scan *scan, struct err *err)
+{
+	CLEANUP(closedirp) DIR *dir = opendir("/proc");
+	const struct dirent *entry;
+
+	if (!dir)
+		return err_errno(err, "open /proc");
+	scan->len = 0;
+	while ((entry = readdir(dir))) {
+		uint64_t pid;
+
+		if (!parse_u64(entry->d_name, INT32_MAX, &pid))
+			continue;
+		if (scan->len == scan->size) {
+			scan->size = scan->size ? scan->size * 2 : 256;
+			scan->procs = xrealloc(scan->procs, scan->size, sizeof(*scan->procs));
+		}
+		if (read_stat((pid_t)pid, &scan->procs[scan->len]))
+			scan->len++;
+	}
+	return 0;
+}
+
+static int compare_pids(const void *a, const void *b)
+{
+	pid_t left = ((const struct proc *)a)->pid, right = ((const struct proc *)b)->pid;
+
+	return left < right ? -1 : left > right;
+}
+
+/* Needs the scan sorted by pid. */
+static const struct proc *find(const struct scan *scan, pid_t pid)
+{
+	const struct proc key = { .pid = pid };
+
+	return bsearch(&key, scan->procs, scan->len, sizeof(*scan->procs), compare_pids);
+}
+
+static void select_descendants(struct scan *scan, const struct wanted *wanted)
+{
+	qsort(scan->procs, scan->len, sizeof(*scan->procs), compare_pids);
+	for (size_t i = 0; i < scan->len; i++) {
+		const struct proc *at = &scan->procs[i];
+
+		/* The depth is bounded since parents, read one after another, may seem to form a ring. */
+		for (int depth = 0; at && depth < DEPTH_MAX && !scan->procs[i].selected; depth++) {
+			scan->procs[i].selected = at->parent == wanted->root;
+			at = find(scan, at->parent);
+		}
+	}
+}
+
+bool procs_is_marked(pid_t pid, uint64_t mark)
+{
+	char text[LIMITS_MAX], line[96];
+
+	snprintf(line, sizeof(line), "Max file locks            %-20" PRIu64 " %-20" PRIu64, mark, mark);
+	return read_proc(pid, "limits", text, sizeof(text)) && strstr(text, line);
+}
+
+static void select_marked(struct scan *scan, const struct wanted *wanted)
+{
+	for (size_t i = 0; i < scan->len; i++)
+		if (!scan->procs[i].gone && scan->procs[i].pid != wanted->spared)
+			scan->procs[i].selected = procs_is_marked(scan->procs[i].pid, wanted->mark);
+}
+
+uint64_t procs_new_mark(void)
+{
+	uint64_t mark;
+
+	/* Positive as a signed number, and far above what anybody would set by hand. */
+	random_bytes(&mark, sizeof(mark));
+	return (mark & ((UINT64_C(1) << 62) - 1)) | UINT64_C(1) << 61;
+}
+
+struct victims {
+	struct process *items;
+	size_t len;
+};
+
+static void victims_done(struct victims *victims)
+{
+	for (size_t i = 0; i < victims->len; i++)
+		process_done(&victims->items[i]);
+	free(victims->items);
+}
+
+static int kill_selected(const struct scan *scan, struct victims *victims, struct err *err)
+{
+	victims->items = xcalloc(scan->len + 1, sizeof(*victims->items));
+	for (size_t i = 0; i < scan->len; i++) {
+		struct process *process = &victims->items[victims->len];
+
+		if (!scan->procs[i].selected || scan->procs[i].gone)
+			continue;
+		*process = (struct process)PROCESS_INIT;
+		if (process_open(scan->procs[i].pid, scan->procs[i].start_time, process, NULL) < 0)
+			continue; /* gone since; or no descriptors left, then the next pass finds it again */
+		victims->len++;
+		if (process_signal(process, SIGKILL, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int kill_all(const struct wanted *wanted, const struct ctx *ctx, struct err *err)
+{
+	struct scan scan CLEANUP(scan_done) = { 0 };
+	bool any = true;
+
+	while (any) {
+		struct victims victims CLEANUP(victims_done) = { 0 };
+
+		if (ctx_check(ctx, "kill processes", err) < 0 || scan_all(&scan, err) < 0)
+			return -1;
+		wanted->select(&scan, wanted);
+		if (kill_selected(&scan, &victims, err) < 0)
+			return -1;
+		for (size_t i = 0; i < victims.len; i++)
+			if (process_wait_gone(&victims.items[i], ctx, err) < 0)
+				return -1;
+		any = false;
+		for (size_t i = 0; i < scan.len; i++)
+			any = any || (scan.procs[i].selected && !scan.procs[i].gone);
+	}
+	return 0;
+}
+
+int procs_kill_marked(uint64_t mark, pid_t spared, const struct ctx *ctx, struct err *err)
+{
+	const struct wanted wanted = { .select = select_marked, .mark = mark, .spared = spared };
+
+	return kill_all(&wanted, ctx, err);
+}
+
+int procs_kill_descendants(pid_t root, const struct ctx *ctx, struct err *err)
+{
+	const struct wanted wanted = { .select = select_descendants, .root = root };
+
+	return kill_all(&wanted, ctx, err);
+}
+
+bool procs_is_descendant(pid_t pid, pid_t root)
+{
+	struct proc proc = { .parent = pid };
+
+	for (int depth = 0; depth < DEPTH_MAX && proc.parent > 1; depth++) {
+		if (!read_stat(proc.parent, &proc))
+			return false;
+		if (proc.parent == root)
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,102 @@
+/*
+ * Runtime verbs through base/spawn, and the reading of their error output.
+ *
+ * crun writes "2026-11-22T03:40:00.123456Z: text" where it logs and bare text elsewhere, runc `time="..."
+ * level=error msg="text"` and plain lines. The last line with content is the error; those before are
+ * warnings.
+ */
+#include "conmon/verb.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+void verb_argv(const struct runtime_target *target, struct strv *argv)
+{
+	strv_add(argv, target->handler->path);
+	strv_addf(argv, "--root=%s", target->handler->root);
+	if (target->systemd_cgroup)
+		strv_add(argv, "--systemd-cgroup");
+}
+
+/* Start and length of the last line that holds more than spaces. */
+static const char *last_line(const char *output, size_t *ret_len)
+{
+	size_t end = strlen(output);
+	size_t start;
+
+	while (end > 0 && isspace((unsigned char)output[end - 1]))
+		end--;
+	for (start = end; start > 0 && output[start - 1] != '\n'; start--)
+		;
+	*ret_len = end - start;
+	return output + start;
+}
+
+/* Skips "2026-11-22T03:40:00.123456Z: ". */
+static const char *skip_timestamp(const char *line, const char *end)
+{
+	const char *z = memchr(line, 'Z', (size_t)(end - line));
+
+	if (!z || z - line < 19 || z - line > 32 || end - z < 3 || z[1] != ':' || z[2] != ' ' ||
+	    line[4] != '-' || line[10] != 'T')
+		return line;
+	return z + 3;
+}
+
+/* Copies up to the closing quote, taking backslashes off. */
+static void copy_quoted(const char *from, const char *end, char *text, size_t size)
+{
+	size_t len = 0;
+
+	for (; from < end && *from != '"' && len + 1 < size; from++) {
+		if (*from == '\\' && from + 1 < end)
+			from++;
+		text[len++] = *from;
+	}
+	text[len] = '\0';
+}
+
+void verb_message(const char *output, char *text, size_t size)
+{
+	static const char wrapped[] = "msg=\"";
+	size_t len;
+	const char *line = last_line(output, &len);
+	const char *end = line + len;
+	const char *message = len ? memmem(line, len, wrapped, sizeof(wrapped) - 1) : NULL;
+
+	if (message && str_has_prefix(line, "time=")) {
+		copy_quoted(message + sizeof(wrapped) - 1, end, text, size);
+	} else {
+		line = len ? skip_timestamp(line, end) : line;
+		snprintf(text, size, "%.*s", (int)(end - line), line);
+	}
+	for (char *c = text; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+}
+
+int verb_run(const struct runtime_target *target, const char *const *words, const struct ctx *ctx,
+	     struct err *err)
+{
+	struct command_result result CLEANUP(command_result_done) = { 0 };
+	struct strv argv CLEANUP(strv_done) = STRV_INIT;
+	char text[800];
+
+	verb_argv(target, &argv);
+	for (size_t i = 0; words[i]; i++)
+		strv_add(&argv, words[i]);
+	struct command command = { .path = target->handler->path,
+				   .argv = (const char *const *)argv.items,
+				   .stdout_max = VERB_STDERR_MAX,
+				   .stderr_max = VERB_STDERR_MAX,
+				   .timeout = target->config->runtime.runtime_timeout };
+	if (command_run(&command, ctx, &result, err) < 0)
+		return err_prefix(err, "%s %s", target->handler->name, words[0]);
+	if (result.exited && result.status == 0)
+		return 0;
+	verb_message(str_get(&result.err_out), text, sizeof(text));
+	if (!*text)
+		command_result_text(&result, text, sizeof(text));
+	return err_set(err, RPC_INTERNAL, "%s %s: %s", target->handler->name, words[0], text);
+}
