@@ -189,8 +189,8 @@ static int read_enum(const struct reading *reading, const struct place *place, c
 static int read_integer(const struct reading *reading, const struct place *place, const json_t *json,
 			const ProtobufCFieldDescriptor *field, void *to)
 {
-	int64_t number;
-	uint64_t natural;
+	int64_t number = 0;
+	uint64_t natural = 0;
 
 	switch (field->type) {
 	case PROTOBUF_C_TYPE_INT32:
@@ -216,7 +216,7 @@ static int read_integer(const struct reading *reading, const struct place *place
 
 static int read_float(const struct reading *reading, const struct place *place, const json_t *json, float *to)
 {
-	double number;
+	double number = 0;
 
 	if (read_real(reading, place, json, &number) < 0)
 		return -1;
@@ -306,6 +306,7 @@ static int read_map(const struct reading *reading, const struct place *place, co
 		const struct place here = { .above = place, .key = key };
 		struct map_entry *entry = take(reading, 1, sizeof(*entry));
 
+		assert(made < count);
 		if (!entry)
 			return -1;
 		protobuf_c_message_init(field->descriptor, &entry->base);

@@ -230,7 +230,7 @@ static bool type_fits(const struct tag *tag)
 
 static int check_field(struct walk *walk, struct reader *reader)
 {
-	struct tag tag;
+	struct tag tag = { 0 };
 	uint64_t scalar;
 
 	if (read_tag(walk, reader, &tag) < 0 || charge(walk, FIELD_COST) < 0)
