@@ -1,14 +1,16 @@
 /*
- * Pods and containers as the CRI knows them: the API that server/ calls. One function per verb; each RPC handler in server/rpc looks
- * up nothing itself, it passes the decoded request and answers with what comes back.
+ * Pods and containers as the CRI knows them: the API that server/ calls. One function per verb; each RPC
+ * handler in server/rpc looks up nothing itself, it passes the decoded request and answers with what comes
+ * back.
  *
- * Identity: a pod is its metadata (name, namespace, uid, attempt), a container its pod and metadata (name, attempt). Creating what is
- * being created joins that work; creating what exists gives its id. Ids may be abbreviated where CRI clients do so
- * (crictl): an unambiguous prefix; empty or malformed ids are INVALID_ARGUMENT, unknown ones NOT_FOUND (stop and remove of unknown
- * ones succeed, as the CRI asks).
+ * Identity: a pod is its metadata (name, namespace, uid, attempt), a container its pod and metadata (name,
+ * attempt). Creating what is being created joins that work; creating what exists gives its id. Ids may be
+ * abbreviated where CRI clients do so (crictl): an unambiguous prefix; empty or malformed ids are
+ * INVALID_ARGUMENT, unknown ones NOT_FOUND (stop and remove of unknown ones succeed, as the CRI asks).
  *
- * Answers (lists, statuses) are built in the caller's arena, which belongs to the call. All functions are thread-safe. Lists and
- * statuses touch only memory and may run on the gRPC threads; the others wait for processes and run on workers, bounded by ctx.
+ * Answers (lists, statuses) are built in the caller's arena, which belongs to the call. All functions are
+ * thread-safe. Lists and statuses touch only memory and may run on the gRPC threads; the others wait for
+ * processes and run on workers, bounded by ctx.
  */
 #ifndef SANDBOX_SANDBOXES_H
 #define SANDBOX_SANDBOXES_H
@@ -36,8 +38,8 @@ struct sandboxes_options {
 	struct pool *pool; /* shared work of joined requests; cleanup */
 };
 
-/* Loads what is on disk, compares it with the kernel, finishes or undoes half-done operations. Objects that cannot be read are
- * quarantined (see sandboxes_warnings), never fatal. */
+/* Loads what is on disk, compares it with the kernel, finishes or undoes half-done operations. Objects that
+ * cannot be read are quarantined (see sandboxes_warnings), never fatal. */
 struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct err *err);
 /* Pods and containers live on; only memory is freed. */
 struct sandboxes *sandboxes_free(struct sandboxes *sandboxes);
@@ -45,28 +47,33 @@ const struct strv *sandboxes_warnings(const struct sandboxes *sandboxes);
 /* For images_options.layer_in_use. data: struct sandboxes ** (may still point to NULL while opening). */
 bool sandboxes_layer_in_use(void *data, const char *chain_id);
 
-int pod_run(struct sandboxes *sandboxes, const struct ctx *ctx, const Cri__RunPodSandboxRequest *request, char **ret_id,
-	    struct err *err) MUST_CHECK;
+int pod_run(struct sandboxes *sandboxes, const struct ctx *ctx, const Cri__RunPodSandboxRequest *request,
+	    char **ret_id, struct err *err) MUST_CHECK;
 int pod_stop(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err) MUST_CHECK;
-int pod_remove(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err) MUST_CHECK;
+int pod_remove(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id,
+	       struct err *err) MUST_CHECK;
 int pod_status(struct sandboxes *sandboxes, const char *id, bool verbose, struct arena *arena,
 	       Cri__PodSandboxStatusResponse *ret, struct err *err) MUST_CHECK;
 int pods_list(struct sandboxes *sandboxes, const Cri__PodSandboxFilter *filter, struct arena *arena,
 	      Cri__ListPodSandboxResponse *ret, struct err *err) MUST_CHECK;
 
-int container_create(struct sandboxes *sandboxes, const struct ctx *ctx, const Cri__CreateContainerRequest *request,
-		     char **ret_id, struct err *err) MUST_CHECK;
-int container_start(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err) MUST_CHECK;
+int container_create(struct sandboxes *sandboxes, const struct ctx *ctx,
+		     const Cri__CreateContainerRequest *request, char **ret_id, struct err *err) MUST_CHECK;
+int container_start(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id,
+		    struct err *err) MUST_CHECK;
 /* timeout: seconds of grace before SIGKILL. */
 int container_stop(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, int64_t timeout,
 		   struct err *err) MUST_CHECK;
-int container_remove(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err) MUST_CHECK;
+int container_remove(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id,
+		     struct err *err) MUST_CHECK;
 int container_status(struct sandboxes *sandboxes, const char *id, bool verbose, struct arena *arena,
 		     Cri__ContainerStatusResponse *ret, struct err *err) MUST_CHECK;
 int containers_list(struct sandboxes *sandboxes, const Cri__ContainerFilter *filter, struct arena *arena,
 		    Cri__ListContainersResponse *ret, struct err *err) MUST_CHECK;
-int container_exec_sync(struct sandboxes *sandboxes, const struct ctx *ctx, const Cri__ExecSyncRequest *request,
-			struct arena *arena, Cri__ExecSyncResponse *ret, struct err *err) MUST_CHECK;
-int container_reopen_log(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err) MUST_CHECK;
+int container_exec_sync(struct sandboxes *sandboxes, const struct ctx *ctx,
+			const Cri__ExecSyncRequest *request, struct arena *arena, Cri__ExecSyncResponse *ret,
+			struct err *err) MUST_CHECK;
+int container_reopen_log(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id,
+			 struct err *err) MUST_CHECK;
 
 #endif

@@ -1,0 +1,406 @@
+/*
+ * Life and persistence of struct container, and how its end is noticed.
+ *
+ * conmon writes the exit file and then ends. Two notices lead to container_check_exit(): inotify on the exits
+ * folder (early) and the monitor's pidfd (certain). Whichever comes first reads the exit file and sets EXITED
+ * in memory, so that waiters go on at once; what takes time (deleting the runtime's container, state.json) is
+ * done by whoever is inside the gate, or by a task on the pool. A monitor that is gone without an exit file
+ * was killed: the container has lost its log and stdio, so it is killed too and says so.
+ */
+#include "sandbox/container.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "proto/message_json.h"
+#include "sandbox/record.h"
+#include "sandbox/store.h"
+
+char *container_identity(const char *pod_id, const Cri__ContainerMetadata *metadata)
+{
+	CLEANUP(freep) char *attempt = xasprintf("%u", metadata->attempt);
+	const char *parts[] = { pod_id, metadata->name, attempt };
+
+	return record_join(parts, ARRAY_LEN(parts));
+}
+
+struct container *container_new_take(struct container_birth *birth)
+{
+	struct container *container = xnew(struct container);
+	struct sandboxes *owner = birth->pod->owner;
+
+	atomic_init(&container->refs, 1);
+	container->owner = owner;
+	container->pod = pod_ref(birth->pod);
+	if (birth->id)
+		memcpy(container->id, birth->id, ID_SIZE);
+	else
+		id_new(container->id);
+	container->arena = TAKE(birth->arena);
+	container->config = birth->config;
+	container->identity = container_identity(birth->pod->id, birth->config->metadata);
+	container->image = birth->image;
+	birth->image = (struct container_image){ 0 };
+	container->log_path = TAKE(birth->log_path);
+	container->dir = xasprintf("%s/containers/%s", owner->config->root, container->id);
+	container->run_dir = xasprintf("%s/containers/%s", owner->config->runroot, container->id);
+	container->bundle = xasprintf("%s/bundle", container->dir);
+	container->rootfs = xasprintf("%s/rootfs", container->dir);
+	container->cgroup_path = cgroup_container_path(birth->pod->cgroup_path, container->id);
+	container->created_at = clock_real();
+	container->state = CRI__CONTAINER_STATE__CONTAINER_CREATED;
+	container->reason = xstrdup("");
+	container->message = xstrdup("");
+	container->init = (struct process)PROCESS_INIT;
+	container->monitor = (struct process)PROCESS_INIT;
+	gate_init(&container->gate);
+	lock_init(&container->lock, "container", LOCK_CONTAINER);
+	cond_init(&container->changed);
+	return container;
+}
+
+struct container *container_ref(struct container *container)
+{
+	if (container)
+		atomic_fetch_add(&container->refs, 1);
+	return container;
+}
+
+void container_image_done(struct container_image *image)
+{
+	free(image->id);
+	free(image->ref);
+	free(image->stop_signal);
+	strv_done(&image->layers);
+	*image = (struct container_image){ 0 };
+}
+
+struct container *container_unref(struct container *container)
+{
+	if (!container || atomic_fetch_sub(&container->refs, 1) != 1)
+		return NULL;
+	assert(!container->watch);
+	process_done(&container->init);
+	process_done(&container->monitor);
+	cond_done(&container->changed);
+	lock_done(&container->lock);
+	gate_done(&container->gate);
+	container_image_done(&container->image);
+	user_done(&container->user);
+	free(container->identity);
+	free(container->log_path);
+	free(container->dir);
+	free(container->run_dir);
+	free(container->bundle);
+	free(container->rootfs);
+	free(container->cgroup_path);
+	free(container->reason);
+	free(container->message);
+	arena_free(container->arena);
+	pod_unref(container->pod);
+	free(container);
+	return NULL;
+}
+
+void container_unrefp(struct container **container)
+{
+	container_unref(*container);
+}
+
+Cri__ContainerState container_state(struct container *container)
+{
+	lock_take(&container->lock);
+	Cri__ContainerState state = container->state;
+	lock_drop(&container->lock);
+	return state;
+}
+
+struct process container_init_process(struct container *container)
+{
+	struct process copy = PROCESS_INIT;
+
+	lock_take(&container->lock);
+	if (container->init.pidfd >= 0) {
+		copy = container->init;
+		copy.pidfd = fcntl(container->init.pidfd, F_DUPFD_CLOEXEC, 3);
+	}
+	lock_drop(&container->lock);
+	return copy;
+}
+
+void container_target(const struct container *container, struct runtime_target *ret)
+{
+	*ret = (struct runtime_target){
+		.handler = container->pod->handler,
+		.config = container->owner->config,
+		.id = container->id,
+		.bundle = container->bundle,
+	};
+}
+
+void container_monitor_spec(const struct container *container, struct monitor_spec *ret)
+{
+	*ret = (struct monitor_spec){
+		.handler = container->pod->handler,
+		.config = container->owner->config,
+		.id = container->id,
+		.name = container->config->metadata->name,
+		.bundle = container->bundle,
+		.run_dir = container->run_dir,
+		.exit_dir = container->owner->exit_dir,
+		.attach_dir = container->owner->attach_dir,
+		.log_path = container->log_path,
+		.log_size_max = container->owner->config->runtime.log_size_max,
+		.tty = container->config->tty,
+		.stdin = container->config->stdin,
+		.stdin_once = container->config->stdin_once,
+		.cgroup = -1,
+	};
+}
+
+int container_save_config(struct container *container, struct err *err)
+{
+	CLEANUP(json_decrefp)
+	json_t *config = message_to_json(&container->config->base, MESSAGE_JSON_SECRETS);
+	struct container_config_record record = {
+		.version = RECORD_VERSION,
+		.created_at = container->created_at,
+		.pod_id = container->pod->id,
+		.image_id = container->image.id,
+		.image_ref = container->image.ref,
+		.image_stop_signal = container->image.stop_signal,
+		.layers = { .items = container->image.layers.items, .len = container->image.layers.len },
+		.log_path = container->log_path,
+		.config = config,
+	};
+
+	return record_write(container->dir, "config.json", container_config_fields, &record, err);
+}
+
+static const char *state_name(Cri__ContainerState state)
+{
+	switch (state) {
+	case CRI__CONTAINER_STATE__CONTAINER_CREATED:
+		return "created";
+	case CRI__CONTAINER_STATE__CONTAINER_RUNNING:
+		return "running";
+	default:
+		return "exited";
+	}
+}
+
+static json_t *groups_json(const struct user *user)
+{
+	json_t *groups = json_array();
+
+	for (size_t i = 0; i < user->groups_len; i++)
+		json_array_append_new(groups, json_integer(user->groups[i]));
+	return groups;
+}
+
+int container_save(struct container *container, struct err *err)
+{
+	CLEANUP(freep) char *reason = NULL;
+	CLEANUP(freep) char *message = NULL;
+	CLEANUP(json_decrefp) json_t *groups = groups_json(&container->user);
+	struct container_state_record record = {
+		.version = RECORD_VERSION,
+		.boot_id = container->owner->boot_id,
+		.uid = container->user.uid,
+		.gid = container->user.gid,
+		.groups = groups,
+	};
+
+	lock_take(&container->lock);
+	record.state = (char *)state_name(container->state);
+	record.started_at = container->started_at;
+	record.finished_at = container->finished_at;
+	record.exit_code = container->exit_code;
+	reason = record.reason = xstrdup(container->reason);
+	message = record.message = xstrdup(container->message);
+	record.init = (struct record_process){ container->init.pid, container->init.start_time };
+	record.monitor = (struct record_process){ container->monitor.pid, container->monitor.start_time };
+	lock_drop(&container->lock);
+	return record_write(container->dir, "state.json", container_state_fields, &record, err);
+}
+
+static const char *exit_reason(int code, bool oom)
+{
+	if (oom)
+		return "OOMKilled";
+	return code == 0 ? "Completed" : "Error";
+}
+
+void container_set_exited(struct container *container, const struct container_exit *exit)
+{
+	lock_take(&container->lock);
+	if (container->state != CRI__CONTAINER_STATE__CONTAINER_EXITED) {
+		container->state = CRI__CONTAINER_STATE__CONTAINER_EXITED;
+		container->exit_code = exit->code;
+		/* The wall clock may have been set back meanwhile. */
+		container->finished_at =
+			exit->finished_at > container->started_at ? exit->finished_at : container->started_at;
+		free(container->reason);
+		free(container->message);
+		container->reason = xstrdup(exit->reason);
+		container->message = xstrdup(exit->message);
+		cond_broadcast(&container->changed);
+	}
+	lock_drop(&container->lock);
+}
+
+/* On the pool: whoever had the gate at the time of the exit may have settled already. */
+static void settle_task(void *data)
+{
+	CLEANUP(container_unrefp) struct container *container = data;
+	struct ctx ctx;
+	struct err err;
+
+	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
+	/* A failure here is not lost: stop, remove and the next start settle again. */
+	if (gate_enter(&container->gate, &ctx, "settle", &err) == 0) {
+		if (container_settle(container, &ctx, &err) < 0)
+			log_debug("container %s: %s, ignoring until it is removed", container->id, err.text);
+		gate_leave(&container->gate);
+	}
+	ctx_done(&ctx);
+}
+
+static void post_settle(struct container *container)
+{
+	struct err err;
+
+	container_ref(container);
+	if (pool_run(container->owner->pool, settle_task, container, &err) < 0)
+		container_unref(container);
+}
+
+static bool cgroup_had_oom(const struct container *container)
+{
+	uint64_t kills = 0;
+	struct err err;
+
+	return cgroup_oom_kills(container->owner->cgroups, container->cgroup_path, &kills, &err) == 0 &&
+	       kills > 0;
+}
+
+void container_check_exit(struct container *container, bool monitor_gone)
+{
+	struct exit_status status = { 0 };
+	struct err err;
+
+	if (container_state(container) == CRI__CONTAINER_STATE__CONTAINER_EXITED)
+		return;
+	if (exit_status_read(container->owner->exit_dir, container->id, &status, &err) == 0) {
+		bool oom = status.oom_killed || (status.code == 137 && cgroup_had_oom(container));
+		struct container_exit exit = { .code = status.code,
+					       .reason = exit_reason(status.code, oom),
+					       .message = "",
+					       .finished_at = status.finished_at };
+		container_set_exited(container, &exit);
+	} else if (monitor_gone) {
+		struct container_exit exit = {
+			.code = 137,
+			.reason = "MonitorLost",
+			.message = "the container's monitor ended without reporting an exit",
+			.finished_at = clock_real()
+		};
+		CLEANUP(process_done) struct process init = container_init_process(container);
+		if (init.pidfd >= 0 && process_signal(&init, SIGKILL, &err) < 0)
+			log_debug("container %s: %s, ignoring", container->id, err.text);
+		container_set_exited(container, &exit);
+	} else {
+		return;
+	}
+	post_settle(container);
+}
+
+static void monitor_ended(void *data)
+{
+	container_check_exit(data, true);
+}
+
+static void release(void *data)
+{
+	container_unref(data);
+}
+
+int container_watch(struct container *container, struct err *err)
+{
+	struct watch_target target = { .fn = monitor_ended, .release = release };
+
+	lock_take(&container->lock);
+	target.process = &container->monitor;
+	target.data = container_ref(container);
+	container->watch = watch_process(container->owner->loop, &target, err);
+	bool watched = container->watch != NULL;
+	lock_drop(&container->lock);
+	if (!watched) {
+		container_unref(container);
+		return -1;
+	}
+	return 0;
+}
+
+int container_wait_exit(struct container *container, const struct ctx *ctx, struct err *err)
+{
+	/* A client that goes away cannot wake this condition, so the wait is cut into slices that look. */
+	int failed = 0;
+
+	lock_take(&container->lock);
+	while (container->state != CRI__CONTAINER_STATE__CONTAINER_EXITED && !failed) {
+		int64_t slice = clock_deadline_in(250 * NS_PER_MS);
+		int64_t deadline = ctx_deadline(ctx);
+
+		cond_wait_until(&container->changed, &container->lock, deadline < slice ? deadline : slice);
+		if (container->state != CRI__CONTAINER_STATE__CONTAINER_EXITED)
+			failed = ctx_check(ctx, "waiting for the container to exit", err);
+	}
+	lock_drop(&container->lock);
+	return failed;
+}
+
+int container_settle(struct container *container, const struct ctx *ctx, struct err *err)
+{
+	struct runtime_target target;
+
+	lock_take(&container->lock);
+	bool needed = container->state == CRI__CONTAINER_STATE__CONTAINER_EXITED && !container->settled &&
+		      !container->removed;
+	lock_drop(&container->lock);
+	if (!needed)
+		return 0;
+	if (container_save(container, err) < 0)
+		return -1;
+	container_target(container, &target);
+	if (target.handler && runtime_delete(&target, ctx, err) < 0)
+		return -1;
+	lock_take(&container->lock);
+	container->settled = true;
+	lock_drop(&container->lock);
+	return 0;
+}
+
+int container_kill(struct container *container, const struct ctx *ctx, struct err *err)
+{
+	CLEANUP(process_done) struct process init = PROCESS_INIT;
+
+	if (container_state(container) != CRI__CONTAINER_STATE__CONTAINER_EXITED) {
+		struct runtime_target target;
+
+		init = container_init_process(container);
+		container_target(container, &target);
+		if (runtime_kill(&target, &init, SIGKILL, false, ctx, err) < 0)
+			return -1;
+		/* Without a PID namespace of its own its children live on: the cgroup knows them. */
+		if (cgroup_kill(container->owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
+		    container_wait_exit(container, ctx, err) < 0)
+			return -1;
+	}
+	return container_settle(container, ctx, err);
+}

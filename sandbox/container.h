@@ -1,0 +1,116 @@
+/*
+ * A container in memory. Like struct pod: the request is immutable, what happens is under the lock, what
+ * takes time is done inside the gate. `changed` is signalled when the state changes.
+ */
+#ifndef SANDBOX_CONTAINER_H
+#define SANDBOX_CONTAINER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/gate.h"
+#include "base/id.h"
+#include "base/lock.h"
+#include "base/spawn.h"
+#include "base/str.h"
+#include "conmon/exec.h"
+#include "conmon/monitor.h"
+#include "proto/cri.pb-c.h"
+#include "sandbox/pod.h"
+#include "sandbox/users.h"
+#include "sandbox/watch.h"
+
+struct container_image { /* what of the image the container keeps, whatever becomes of the image */
+	char *id;        /* "sha256:.." */
+	char *ref;       /* a repo digest, else the id */
+	char *stop_signal;
+	struct strv layers; /* chain IDs */
+};
+
+struct container {
+	atomic_int refs;
+	struct sandboxes *owner;
+	struct pod *pod; /* a reference */
+	char id[ID_SIZE];
+	struct arena *arena;                /* holds config */
+	const Cri__ContainerConfig *config; /* metadata and image are never NULL */
+	char *identity;
+	struct container_image image;
+	char *dir, *run_dir, *bundle,
+		*rootfs; /* <root>/containers/<id>, <runroot>/containers/<id>, dir/bundle, dir/rootfs */
+	char *log_path;  /* absolute; NULL: no log */
+	char *cgroup_path;
+	int64_t created_at;
+	struct user user; /* set before the container is visible */
+
+	struct gate gate;
+
+	struct lock lock;
+	struct cond changed;
+	/* under lock */
+	Cri__ContainerState state;
+	bool removed;
+	bool settled; /* after the exit: the runtime's container is deleted and the state is on disk */
+	int64_t started_at, finished_at;
+	int32_t exit_code;
+	char *reason, *message; /* never NULL */
+	struct process init, monitor;
+	struct watch *watch; /* of the monitor */
+};
+
+char *container_identity(const char *pod_id, const Cri__ContainerMetadata *metadata);
+
+struct container_birth {
+	struct pod *pod;
+	const char *id;      /* NULL: a new one */
+	struct arena *arena; /* taken; config lives in it */
+	const Cri__ContainerConfig *config;
+	struct container_image image; /* taken */
+	char *log_path;               /* taken */
+};
+struct container *container_new_take(struct container_birth *birth);
+struct container *container_ref(struct container *container);
+struct container *container_unref(struct container *container);
+void container_unrefp(struct container **container);
+void container_image_done(struct container_image *image);
+
+Cri__ContainerState container_state(struct container *container);
+/* Copies of the processes with pidfds of their own; -1 pidfd when gone. The caller calls process_done. */
+struct process container_init_process(struct container *container);
+
+void container_target(const struct container *container, struct runtime_target *ret);
+void container_monitor_spec(const struct container *container, struct monitor_spec *ret);
+
+int container_save(struct container *container, struct err *err) MUST_CHECK;
+int container_save_config(struct container *container, struct err *err) MUST_CHECK;
+
+/* Watches the monitor: its end is the container's end. */
+int container_watch(struct container *container, struct err *err) MUST_CHECK;
+/* Looks for the exit file (or, with monitor_gone, decides without one) and sets EXITED. Any thread; does not
+ * wait. */
+void container_check_exit(struct container *container, bool monitor_gone);
+/* Waits until EXITED; DEADLINE_EXCEEDED or CANCELLED. */
+int container_wait_exit(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* Marks EXITED with the given facts, if not so already. */
+struct container_exit {
+	int32_t code;
+	const char *reason, *message;
+	int64_t finished_at;
+};
+void container_set_exited(struct container *container, const struct container_exit *exit);
+
+/* Inside the gate, of an exited container: deletes the runtime's container and saves the state; once. */
+int container_settle(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* Inside the gate: SIGKILL to all, wait, settle. */
+int container_kill(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* Inside the gate, of a dead container: undoes everything on disk and in the kernel. Idempotent. */
+int container_destroy(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* Removes under the gate; used by RemoveContainer and RemovePodSandbox. */
+int container_remove_object(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* Stops under the gate with SIGKILL at once; used by StopPodSandbox. */
+int container_stop_now(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,395 @@
+/*
+ * CreateContainer. The steps and what undoes them:
+ *
+ *   config.json            the record that this container may exist: from here on a crash is undone at the
+ * next start rootfs                 overlay_unmount bundle, spec           gone with the directory conmon +
+ * create        runtime_delete (monitor_create undoes its own failure) state.json             the container
+ * exists
+ *
+ * Creating passes the pod's gate, so a pod that is being stopped gets no new container.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "image/overlay.h"
+#include "proto/message.h"
+#include "sandbox/container.h"
+#include "sandbox/pod_check.h"
+#include "sandbox/pod_files.h"
+#include "sandbox/store.h"
+
+enum { CREATE_SECONDS = 240, LOG_PATH_MAX = 2048 };
+
+struct create {
+	struct sandboxes *owner;
+	struct pod *pod; /* a reference */
+	struct arena *arena;
+	Cri__CreateContainerRequest *request;
+};
+
+static void create_free(void *data)
+{
+	struct create *create = data;
+
+	pod_unref(create->pod);
+	arena_free(create->arena);
+	free(create);
+}
+
+static int check_log_path(const Cri__ContainerConfig *config, const struct pod *pod, struct err *err)
+{
+	CLEANUP(freep) char *rooted = xasprintf("/%s", config->log_path);
+
+	if (!*config->log_path)
+		return 0;
+	if (config->log_path[0] == '/' || strlen(config->log_path) > LOG_PATH_MAX)
+		return err_set(err, RPC_INVALID_ARGUMENT, "log_path is absolute or too long: %.100s",
+			       config->log_path);
+	if (!*pod->config->log_directory)
+		return err_set(err, RPC_INVALID_ARGUMENT,
+			       "log_path is set, but the pod sandbox has no log_directory");
+	return host_path_check("log_path", rooted, err);
+}
+
+static int check(const Cri__CreateContainerRequest *request, struct err *err)
+{
+	const Cri__ContainerConfig *config = request->config;
+
+	if (!config)
+		return err_set(err, RPC_INVALID_ARGUMENT, "config is missing");
+	if (!config->metadata)
+		return err_set(err, RPC_INVALID_ARGUMENT, "config.metadata is missing");
+	if (metadata_part_check("config.metadata.name", config->metadata->name, err) < 0)
+		return -1;
+	if (!config->image || !*config->image->image)
+		return err_set(err, RPC_INVALID_ARGUMENT, "config.image is missing");
+	return 0;
+}
+
+/* The directories that a log is written below are made if missing, without following links of others. */
+static int make_log_dir(const struct container *container, struct err *err)
+{
+	CLEANUP(fd_closep) int root = -1;
+	CLEANUP(fd_closep) int dir = -1;
+	CLEANUP(freep) char *relative = xstrdup(container->config->log_path);
+	char *slash = strrchr(relative, '/');
+
+	if (!container->log_path)
+		return 0;
+	root = dir_make(AT_FDCWD, container->pod->config->log_directory, 0755, err);
+	if (root < 0 || !slash)
+		return root < 0 ? -1 : 0;
+	*slash = '\0';
+	dir = make_in_root(root, relative, 0755, err);
+	if (dir < 0)
+		return -1;
+	fd_close(TAKE_FD(dir));
+	/* A link inside would have been resolved as if log_directory were "/": what conmon opens must be the
+	 * same place. */
+	dir = open_beneath(root, relative, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	return dir < 0 ? err_set(err, RPC_INVALID_ARGUMENT, "log_path leads out of the log directory") : 0;
+}
+
+static int make_dirs(struct container *container, struct err *err)
+{
+	static const char *const names[] = { "bundle", "rootfs", "upper", "work" };
+	CLEANUP(fd_closep) int dir = dir_make(container->owner->containers_dir, container->id, 0700, err);
+	CLEANUP(fd_closep) int run_dir = dir < 0 ? -1 : dir_make(AT_FDCWD, container->run_dir, 0700, err);
+
+	if (dir < 0 || run_dir < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		/* upper becomes the root directory of the container, which everybody in it may enter */
+		if (mkdirat(dir, names[i], strcmp(names[i], "upper") == 0 ? 0755 : 0700) < 0)
+			return err_errno(err, "make %s/%s", container->dir, names[i]);
+	if (fchmodat(dir, "upper", 0755, 0) < 0)
+		return err_errno(err, "chmod %s/upper", container->dir);
+	return container_save_config(container, err);
+}
+
+static int mount_rootfs(const struct container *container, const struct image *image, struct err *err)
+{
+	CLEANUP(strv_done) struct strv lowers = STRV_INIT;
+	CLEANUP(freep) char *upper = xasprintf("%s/upper", container->dir);
+	CLEANUP(freep) char *work = xasprintf("%s/work", container->dir);
+
+	if (images_layer_dirs(container->owner->images, image, &lowers, err) < 0)
+		return -1;
+	struct overlay_mount mount = {
+		.lowers = &lowers, .upper = upper, .work = work, .target = container->rootfs
+	};
+	return overlay_mount(&mount, err);
+}
+
+/* TARGET shares the PID namespace of another container of the same pod. */
+static int target_pid_ns(const struct container *container, char **ret, struct err *err)
+{
+	const Cri__LinuxContainerConfig *config = container->config->linux;
+	const Cri__NamespaceOption *options =
+		config && config->security_context ? config->security_context->namespace_options : NULL;
+	CLEANUP(container_unrefp) struct container *target = NULL;
+
+	if (!options || options->pid != CRI__NAMESPACE_MODE__TARGET)
+		return 0;
+	if (store_find_container(container->owner, options->target_id, &target, err) < 0)
+		return err_prefix(err, "target_id");
+	if (target->pod != container->pod)
+		return err_set(err, RPC_INVALID_ARGUMENT, "target_id: container %s is in another pod",
+			       target->id);
+	CLEANUP(process_done) struct process init = container_init_process(target);
+	if (container_state(target) != CRI__CONTAINER_STATE__CONTAINER_RUNNING || init.pidfd < 0)
+		return err_set(err, RPC_FAILED_PRECONDITION, "target_id: container %s is not running",
+			       target->id);
+	*ret = xasprintf("/proc/%d/ns/pid", init.pid);
+	return 0;
+}
+
+struct paths { /* what spec_input borrows */
+	char *net, *ipc, *uts, *pid, *target;
+	char *hosts, *hostname, *resolv_conf, *shm, *volumes;
+};
+
+static void paths_done(struct paths *paths)
+{
+	char **all = (char **)paths;
+
+	for (size_t i = 0; i < sizeof(*paths) / sizeof(char *); i++)
+		free(all[i]);
+}
+
+static char *own_namespace(const struct pod *pod, enum namespace_kind kind)
+{
+	return pod->namespaces & kind ? namespace_path(pod->ns_dir, kind) : NULL;
+}
+
+static void fill_paths(const struct container *container, struct paths *paths)
+{
+	const struct pod *pod = container->pod;
+
+	paths->net = own_namespace(pod, NAMESPACE_NET);
+	paths->ipc = own_namespace(pod, NAMESPACE_IPC);
+	paths->uts = own_namespace(pod, NAMESPACE_UTS);
+	paths->pid = own_namespace(pod, NAMESPACE_PID);
+	paths->hosts = pod_files_path(pod->run_dir, "hosts");
+	paths->hostname = pod_files_path(pod->run_dir, "hostname");
+	paths->resolv_conf = pod_files_path(pod->run_dir, "resolv.conf");
+	paths->shm =
+		pod->namespaces & NAMESPACE_IPC ? pod_files_path(pod->run_dir, "shm") : xstrdup("/dev/shm");
+	paths->volumes = xasprintf("%s/volumes", container->dir);
+}
+
+static void fill_input(const struct container *container, struct spec_input *ret)
+{
+	*ret = (struct spec_input){
+		.config = container->config,
+		.pod_config = container->pod->config,
+		.settings = container->owner->config,
+		.handler = container->pod->handler,
+		.host = &container->owner->host,
+		.seccomps = container->owner->seccomps,
+		.id = container->id,
+		.pod_id = container->pod->id,
+		.cgroups_path = container->cgroup_path,
+	};
+}
+
+static int write_spec(const struct container *container, const char *spec, struct err *err)
+{
+	CLEANUP(fd_closep) int bundle = dir_open(AT_FDCWD, container->bundle, err);
+
+	/* Made anew for each creation, so it needs no sync: a crash before state.json undoes the container.
+	 */
+	return bundle < 0 ? -1 : file_replace_volatile(bundle, "config.json", spec, strlen(spec), 0600, err);
+}
+
+static int build_spec(struct container *container, const struct image *image, struct err *err)
+{
+	CLEANUP(paths_done) struct paths paths = { 0 };
+	CLEANUP(fd_closep) int rootfs = dir_open(AT_FDCWD, container->rootfs, err);
+	CLEANUP(freep) char *spec = NULL;
+	struct user_request user = {
+		.security = container->config->linux ? container->config->linux->security_context : NULL,
+		.image_user = image->config.user,
+		.rootfs = rootfs,
+	};
+	struct spec_input input;
+
+	if (rootfs < 0 || user_resolve(&user, &container->user, err) < 0 ||
+	    target_pid_ns(container, &paths.target, err) < 0)
+		return -1;
+	fill_paths(container, &paths);
+	fill_input(container, &input);
+	input.image = &image->config;
+	input.user = &container->user;
+	input.rootfs = container->rootfs;
+	input.rootfs_fd = rootfs;
+	input.volumes_dir = paths.volumes;
+	input.net_ns = paths.net;
+	input.ipc_ns = paths.ipc;
+	input.uts_ns = paths.uts;
+	input.pid_ns = paths.pid;
+	input.target_pid_ns = paths.target;
+	input.hosts = paths.hosts;
+	input.hostname_file = paths.hostname;
+	input.resolv_conf = paths.resolv_conf;
+	input.shm = paths.shm;
+	input.hostname = container->pod->config->hostname;
+	input.log_path = container->log_path;
+	input.image_name = container->config->image->image;
+	if (spec_build(&input, &spec, err) < 0)
+		return -1;
+	return write_spec(container, spec, err);
+}
+
+static int start_monitor(struct container *container, const struct ctx *ctx, struct err *err)
+{
+	CLEANUP(monitor_started_done) struct monitor_started started = { PROCESS_INIT, PROCESS_INIT };
+	struct monitor_spec spec;
+
+	container_monitor_spec(container, &spec);
+	if (monitor_create(&spec, ctx, &started, err) < 0)
+		return -1;
+	lock_take(&container->lock);
+	container->init = started.container;
+	container->monitor = started.monitor;
+	lock_drop(&container->lock);
+	started = (struct monitor_started){ PROCESS_INIT, PROCESS_INIT };
+	if (container_save(container, err) < 0)
+		return -1;
+	return container_watch(container, err);
+}
+
+/* The failed container is known to nobody; what cannot be undone now is undone at the next start. */
+static void undo(struct container *container)
+{
+	struct container_exit exit = {
+		.code = 128, .reason = "Error", .message = "", .finished_at = clock_real()
+	};
+	CLEANUP(process_done) struct process init = container_init_process(container);
+	struct ctx ctx;
+	struct err err;
+
+	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
+	if (init.pidfd >= 0) {
+		struct runtime_target target;
+
+		container_target(container, &target);
+		if (cgroup_kill(container->owner->cgroups, container->cgroup_path, &ctx, &err) < 0 ||
+		    runtime_delete(&target, &ctx, &err) < 0)
+			log_debug("container %s: undo: %s, ignoring", container->id, err.text);
+	}
+	container_set_exited(container, &exit);
+	lock_take(&container->lock);
+	struct watch *watch = TAKE(container->watch);
+	container->removed = true;
+	lock_drop(&container->lock);
+	watch_cancel(watch);
+	if (container_destroy(container, &ctx, &err) < 0)
+		log_debug("container %s: undo: %s, ignoring until the next start", container->id, err.text);
+	ctx_done(&ctx);
+}
+
+static struct container *new_container(struct create *create, const struct image *image)
+{
+	const Cri__ContainerConfig *config = create->request->config;
+	const char *directory = create->pod->config->log_directory;
+	struct container_birth birth = {
+		.pod = create->pod,
+		.arena = TAKE(create->arena),
+		.config = config,
+		.image = { .id = xstrdup(image->id),
+			   .ref = xstrdup(image->repo_digests.len ? image->repo_digests.items[0] : image->id),
+			   .stop_signal =
+				   xstrdup(image->config.stop_signal ? image->config.stop_signal : "") },
+		.log_path = *config->log_path ? xasprintf("%s/%s", directory, config->log_path) : NULL,
+	};
+
+	strv_add_all(&birth.image.layers, (const char *const *)image->layers.items, image->layers.len);
+	return container_new_take(&birth);
+}
+
+static int create_gated(struct create *create, const struct ctx *ctx, char **ret, struct err *err)
+{
+	CLEANUP(image_unrefp) struct image *image = NULL;
+
+	if (!pod_ready(create->pod))
+		return err_set(err, RPC_FAILED_PRECONDITION, "pod sandbox %s is not ready", create->pod->id);
+	if (!create->pod->handler || create->pod->handler->problem)
+		return err_set(err, RPC_FAILED_PRECONDITION,
+			       "runtime handler of pod sandbox %s cannot be used", create->pod->id);
+	if (check_log_path(create->request->config, create->pod, err) < 0)
+		return -1;
+	if (images_find(create->owner->images, create->request->config->image->image, &image, err) < 0)
+		return -1;
+
+	CLEANUP(container_unrefp) struct container *container = new_container(create, image);
+	struct spec_input input;
+	fill_input(container, &input);
+	input.image = &image->config;
+	if (spec_check(&input, err) < 0)
+		return -1;
+	if (make_dirs(container, err) < 0 || make_log_dir(container, err) < 0 ||
+	    mount_rootfs(container, image, err) < 0 || build_spec(container, image, err) < 0 ||
+	    start_monitor(container, ctx, err) < 0) {
+		undo(container);
+		return -1;
+	}
+	store_add_container(create->owner, container);
+	*ret = xstrdup(container->id);
+	return 0;
+}
+
+/* The joined work: runs on the pool with a context of its own. */
+static int create_work(void *data, const struct ctx *ctx, char **ret, struct err *err)
+{
+	struct create *create = data;
+	CLEANUP(freep)
+	char *identity = container_identity(create->pod->id, create->request->config->metadata);
+	CLEANUP(container_unrefp)
+	struct container *found = store_container_by_identity(create->owner, identity);
+
+	if (found) {
+		*ret = xstrdup(found->id);
+		return 0;
+	}
+	/* create_free() may drop the last other reference while the gate is still to be left. */
+	CLEANUP(pod_unrefp) struct pod *pod = pod_ref(create->pod);
+	if (gate_enter(&pod->gate, ctx, "CreateContainer", err) < 0)
+		return -1;
+	int failed = create_gated(create, ctx, ret, err);
+	gate_leave(&pod->gate);
+	return failed;
+}
+
+int container_create(struct sandboxes *sandboxes, const struct ctx *ctx,
+		     const Cri__CreateContainerRequest *request, char **ret_id, struct err *err)
+{
+	CLEANUP(pod_unrefp) struct pod *pod = NULL;
+
+	if (check(request, err) < 0 || store_find_pod(sandboxes, request->pod_sandbox_id, &pod, err) < 0)
+		return -1;
+
+	CLEANUP(freep) char *identity = container_identity(pod->id, request->config->metadata);
+	CLEANUP(freep) char *key = xasprintf("container/%s", identity);
+	CLEANUP(freep) char *what = xasprintf("CreateContainer %.64s", request->config->metadata->name);
+	struct create *data = xnew(struct create);
+	data->owner = sandboxes;
+	data->pod = pod_ref(pod);
+	data->arena = arena_new(0);
+	data->request = message_clone(&request->base, data->arena);
+	struct flight_work work = {
+		.key = key,
+		.what = what,
+		.run = create_work,
+		.free_data = create_free,
+		.data = data,
+		.deadline = clock_deadline_in(CREATE_SECONDS * NS_PER_SEC),
+	};
+	return flight_join(sandboxes->flights, ctx, &work, ret_id, err);
+}

@@ -1,0 +1,75 @@
+/*
+ * RemoveContainer: kill if need be, settle, take the root filesystem down, and hand what is on disk to the
+ * trash. The rename into the trash is the point of no return; until then a crash or failure leaves a
+ * container that can be removed again. Deleting a large writable layer happens outside the call.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "image/overlay.h"
+#include "sandbox/container.h"
+#include "sandbox/store.h"
+
+static int remove_run_dir(struct container *container, struct err *err)
+{
+	const char *slash = strrchr(container->run_dir, '/');
+	CLEANUP(freep) char *parent = xstrndup(container->run_dir, (size_t)(slash - container->run_dir));
+	CLEANUP(fd_closep) int dir = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0) /* never made, or gone with a reboot */
+		return errno == ENOENT ? 0 : err_errno(err, "open %s", parent);
+	return tree_remove(dir, slash + 1, err);
+}
+
+int container_destroy(struct container *container, const struct ctx *ctx, struct err *err)
+{
+	struct sandboxes *owner = container->owner;
+
+	if (overlay_unmount(container->rootfs, err) < 0 ||
+	    cgroup_remove(owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
+	    remove_run_dir(container, err) < 0)
+		return -1;
+	exit_status_remove(owner->exit_dir, container->id);
+	return store_discard(owner, owner->containers_dir, container->id, err);
+}
+
+static int remove_gated(struct container *container, const struct ctx *ctx, struct err *err)
+{
+	lock_take(&container->lock);
+	bool removed = container->removed;
+	lock_drop(&container->lock);
+	if (removed)
+		return 0;
+	if (container_kill(container, ctx, err) < 0 || container_destroy(container, ctx, err) < 0)
+		return -1;
+
+	lock_take(&container->lock);
+	container->removed = true;
+	struct watch *watch = TAKE(container->watch);
+	lock_drop(&container->lock);
+	watch_cancel(watch);
+	store_remove_container(container->owner, container);
+	return 0;
+}
+
+int container_remove_object(struct container *container, const struct ctx *ctx, struct err *err)
+{
+	if (gate_enter(&container->gate, ctx, "RemoveContainer", err) < 0)
+		return -1;
+	int failed = remove_gated(container, ctx, err);
+	gate_leave(&container->gate);
+	return failed;
+}
+
+int container_remove(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err)
+{
+	CLEANUP(container_unrefp) struct container *container = NULL;
+	struct err find;
+
+	if (store_find_container(sandboxes, id, &container, &find) < 0)
+		return find.code == RPC_NOT_FOUND ? 0 : err_set(err, find.code, "%s", find.text);
+	return container_remove_object(container, ctx, err);
+}

@@ -1,0 +1,82 @@
+/*
+ * StopContainer: the stop signal, the grace the client gives, then SIGKILL to everything in the container.
+ * Idempotent; a second caller waits at the gate and finds it done. The grace is cut short by nothing but the
+ * exit; when the client's own deadline comes first, it is told so and the container keeps the signal it got.
+ */
+#include <signal.h>
+
+#include "base/clock.h"
+#include "sandbox/container.h"
+#include "sandbox/stop_signal.h"
+#include "sandbox/store.h"
+
+enum { KILL_WAIT_SECONDS = 20, TIMEOUT_MAX_SECONDS = 365 * 24 * 3600 };
+
+/* After SIGKILL only a process stuck in the kernel stays: that wait has a bound of its own. */
+static int kill_bounded(struct container *container, const struct ctx *ctx, struct err *err)
+{
+	struct ctx bounded;
+
+	ctx_init_child(&bounded, ctx, clock_deadline_in(KILL_WAIT_SECONDS * NS_PER_SEC));
+	int failed = container_kill(container, &bounded, err);
+	ctx_done(&bounded);
+	return failed;
+}
+
+/* 0: exited or the grace is over; -1: the call is over. */
+static int ask_and_wait(struct container *container, int64_t grace, const struct ctx *ctx, struct err *err)
+{
+	CLEANUP(process_done) struct process init = container_init_process(container);
+	struct runtime_target target;
+	struct ctx waiting;
+	struct err wait_err;
+
+	container_target(container, &target);
+	int signal = stop_signal_number(container->config->stop_signal, container->image.stop_signal);
+	if (runtime_kill(&target, &init, signal, false, ctx, err) < 0)
+		return -1;
+	ctx_init_child(&waiting, ctx, clock_deadline_in(grace));
+	int failed = container_wait_exit(container, &waiting, &wait_err);
+	ctx_done(&waiting);
+	return failed ? ctx_check(ctx, "StopContainer", err) : 0;
+}
+
+static int stop_gated(struct container *container, int64_t grace, const struct ctx *ctx, struct err *err)
+{
+	Cri__ContainerState state = container_state(container);
+
+	/* A container that was never started has nobody to hear a signal. */
+	if (grace > 0 && state == CRI__CONTAINER_STATE__CONTAINER_RUNNING &&
+	    ask_and_wait(container, grace, ctx, err) < 0)
+		return -1;
+	return kill_bounded(container, ctx, err);
+}
+
+static int stop(struct container *container, int64_t grace, const struct ctx *ctx, struct err *err)
+{
+	if (gate_enter(&container->gate, ctx, "StopContainer", err) < 0)
+		return -1;
+	int failed = stop_gated(container, grace, ctx, err);
+	gate_leave(&container->gate);
+	return failed;
+}
+
+int container_stop_now(struct container *container, const struct ctx *ctx, struct err *err)
+{
+	return stop(container, 0, ctx, err);
+}
+
+int container_stop(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, int64_t timeout,
+		   struct err *err)
+{
+	CLEANUP(container_unrefp) struct container *container = NULL;
+	struct err find;
+
+	if (timeout < 0)
+		return err_set(err, RPC_INVALID_ARGUMENT, "timeout is negative");
+	if (timeout > TIMEOUT_MAX_SECONDS)
+		timeout = TIMEOUT_MAX_SECONDS;
+	if (store_find_container(sandboxes, id, &container, &find) < 0)
+		return find.code == RPC_NOT_FOUND ? 0 : err_set(err, find.code, "%s", find.text);
+	return stop(container, timeout * NS_PER_SEC, ctx, err);
+}

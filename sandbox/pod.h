@@ -1,0 +1,78 @@
+/*
+ * A pod sandbox in memory. What the client asked (request) and what was derived from it once is immutable
+ * after pod_new(); what happens to the pod is under its lock; what takes time is done inside its gate, one
+ * operation at a time.
+ *
+ * Shared by reference; the store (store.h) holds one, watches and callers hold theirs.
+ */
+#ifndef SANDBOX_POD_H
+#define SANDBOX_POD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/gate.h"
+#include "base/id.h"
+#include "base/lock.h"
+#include "base/spawn.h"
+#include "base/str.h"
+#include "conmon/handler.h"
+#include "proto/cri.pb-c.h"
+#include "sandbox/namespaces.h"
+#include "sandbox/watch.h"
+
+struct sandboxes;
+
+struct pod {
+	atomic_int refs;
+	struct sandboxes *owner;
+	char id[ID_SIZE];
+	struct arena *arena; /* holds request */
+	const Cri__RunPodSandboxRequest *request;
+	const Cri__PodSandboxConfig *config; /* request->config; metadata is never NULL */
+	char *identity;                      /* pod_identity() */
+	const struct handler *handler;       /* NULL when this handler is not configured any more */
+	unsigned int namespaces;             /* set of enum namespace_kind the pod has of its own */
+	char *dir, *run_dir, *ns_dir;        /* <root>/pods/<id>, <runroot>/pods/<id>, <runroot>/ns/<id> */
+	char *cgroup_path;
+	int64_t created_at; /* real ns */
+
+	struct gate gate;
+
+	struct lock lock;
+	/* under lock */
+	bool ready;
+	bool stopped; /* network, namespaces and files are gone */
+	bool removed;
+	struct process pause;
+	struct watch *watch;
+	struct strv ips;
+};
+
+/* The CRI metadata as one unambiguous string; malloc'd. */
+char *pod_identity(const Cri__PodSandboxMetadata *metadata);
+
+/* Takes the arena, in which request lives. id: NULL for a new one. */
+struct pod *pod_new_take(struct sandboxes *owner, const char *id, struct arena *arena,
+			 const Cri__RunPodSandboxRequest *request);
+struct pod *pod_ref(struct pod *pod);
+struct pod *pod_unref(struct pod *pod); /* accepts NULL, returns NULL */
+void pod_unrefp(struct pod **pod);
+
+bool pod_ready(struct pod *pod);
+bool pod_host_network(const struct pod *pod);
+/* The namespace options of a pod config; never NULL (defaults when absent). */
+const Cri__NamespaceOption *pod_namespace_options(const Cri__PodSandboxConfig *config);
+
+/* state.json; the caller is inside the gate. */
+int pod_save(struct pod *pod, struct err *err) MUST_CHECK;
+/* config.json, once, before anything is made. */
+int pod_save_config(struct pod *pod, struct err *err) MUST_CHECK;
+
+/* Starts watching the pause process; its death makes the pod not ready. */
+int pod_watch(struct pod *pod, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * What of a RunPodSandbox request can be refused before anything is made (lessons: bad input 1-9), and the
+ * small lists that are derived from it. Pure functions over the request.
+ */
+#ifndef SANDBOX_POD_CHECK_H
+#define SANDBOX_POD_CHECK_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "proto/cri.pb-c.h"
+#include "sandbox/pause.h"
+
+enum { METADATA_PART_MAX = 1024, PORTS_MAX = 4096 };
+
+int pod_check(const Cri__RunPodSandboxRequest *request, const struct config *config,
+	      struct err *err) MUST_CHECK;
+/* One part of a metadata: not empty, at most METADATA_PART_MAX bytes. */
+int metadata_part_check(const char *what, const char *value, struct err *err) MUST_CHECK;
+/* An absolute host path without "." and ".." components. */
+int host_path_check(const char *what, const char *path, struct err *err) MUST_CHECK;
+
+/* The sysctls to be written in the pod's namespaces: the configured defaults, then the pod's own; those of a
+ * namespace shared with the host are left out. Lives in arena. */
+struct pod_sysctls {
+	struct pause_sysctl *items;
+	size_t len;
+};
+int pod_sysctls(const Cri__PodSandboxConfig *pod, const struct config *config, unsigned int namespaces,
+		struct arena *arena, struct pod_sysctls *ret, struct err *err) MUST_CHECK;
+
+#endif

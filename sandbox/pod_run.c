@@ -1,0 +1,205 @@
+/*
+ * RunPodSandbox. The steps and what undoes them:
+ *
+ *   config.json            the record that this pod may exist: from here on a crash is undone at the next
+ * start cgroup                 cgroup_remove (if it is ours) pause + namespaces     pause_stop,
+ * namespaces_unpin files, shm             pod_files_remove network                network_detach state.json
+ * the pod exists
+ *
+ * Every undo is idempotent, so a failure anywhere runs pod_destroy(), which is also what removes a pod; what
+ * cannot be undone at once stays recorded on disk and in the leftovers, which are tried again.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "proto/message.h"
+#include "sandbox/pause.h"
+#include "sandbox/pod_check.h"
+#include "sandbox/pod_files.h"
+#include "sandbox/store.h"
+#include "sandbox/strings.h"
+
+enum { PAUSE_OOM_SCORE_ADJ = -998, RUN_SECONDS = 240 };
+
+struct run {
+	struct sandboxes *owner;
+	struct arena *arena;
+	Cri__RunPodSandboxRequest *request;
+};
+
+static void run_free(void *data)
+{
+	struct run *run = data;
+
+	arena_free(run->arena);
+	free(run);
+}
+
+static void files_spec(const struct pod *pod, struct arena *arena, struct pod_files_spec *ret)
+{
+	const Cri__DNSConfig *dns = pod->config->dns_config;
+
+	*ret = (struct pod_files_spec){
+		.dir = pod->run_dir,
+		.hostname = pod->config->hostname,
+		.host_network = pod_host_network(pod),
+		.shm_size = pod->namespaces & NAMESPACE_IPC ? POD_SHM_SIZE : 0,
+	};
+	if (!dns)
+		return;
+	ret->dns_servers = strings_null_terminated(arena, dns->servers, dns->n_servers);
+	ret->dns_searches = strings_null_terminated(arena, dns->searches, dns->n_searches);
+	ret->dns_options = strings_null_terminated(arena, dns->options, dns->n_options);
+}
+
+static int start_pause(struct pod *pod, struct arena *arena, struct pause_started *ret, const struct ctx *ctx,
+		       struct err *err)
+{
+	struct pod_sysctls sysctls;
+	struct pause_spec spec = {
+		.path = pod->owner->pause_path,
+		.id = pod->id,
+		.ns_dir = pod->ns_dir,
+		.namespaces = pod->namespaces,
+		.hostname = pod->config->hostname,
+		.cgroup = -1,
+		.oom_score_adj = PAUSE_OOM_SCORE_ADJ,
+	};
+
+	if (pod_sysctls(pod->config, pod->owner->config, pod->namespaces, arena, &sysctls, err) < 0)
+		return -1;
+	spec.sysctls = sysctls.items;
+	spec.sysctls_len = sysctls.len;
+	return pause_start(&spec, ctx, ret, err);
+}
+
+static int attach(struct pod *pod, struct arena *arena, const struct ctx *ctx, struct err *err)
+{
+	CLEANUP(network_result_done) struct network_result result = { 0 };
+	struct network_pod network;
+
+	if (pod_host_network(pod))
+		return 0;
+	pod_network(pod, arena, &network);
+	if (network_attach(pod->owner->network, ctx, &network, &result, err) < 0)
+		return -1;
+	lock_take(&pod->lock);
+	pod->ips = result.ips;
+	lock_drop(&pod->lock);
+	result.ips = (struct strv)STRV_INIT;
+	return 0;
+}
+
+/* Once its pid is on disk, pause may outlive crispd; from then on it is watched. */
+static int commit(struct pod *pod, struct pause_started *pause, struct err *err)
+{
+	lock_take(&pod->lock);
+	pod->pause = pause->process;
+	pod->ready = true;
+	lock_drop(&pod->lock);
+	pause->process = (struct process)PROCESS_INIT;
+	if (pod_save(pod, err) < 0 || pod_watch(pod, err) < 0)
+		return -1;
+	return pause_keep(pause, err);
+}
+
+static int build(struct pod *pod, const struct ctx *ctx, struct err *err)
+{
+	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
+	CLEANUP(pause_started_done) struct pause_started pause = PAUSE_STARTED_INIT;
+	struct pod_files_spec files;
+
+	files_spec(pod, arena, &files);
+	if (cgroup_make(pod->owner->cgroups, pod->cgroup_path, err) < 0 ||
+	    start_pause(pod, arena, &pause, ctx, err) < 0 || pod_files_make(&files, err) < 0 ||
+	    attach(pod, arena, ctx, err) < 0)
+		return -1;
+	if (pod_files_write_hosts(&files, (const char *const *)pod->ips.items, err) < 0)
+		return -1;
+	return commit(pod, &pause, err);
+}
+
+static int make_dir(struct pod *pod, struct err *err)
+{
+	CLEANUP(fd_closep) int dir = dir_make(pod->owner->pods_dir, pod->id, 0700, err);
+
+	return dir < 0 ? -1 : pod_save_config(pod, err);
+}
+
+/* The failed pod is known to nobody: undo with time of its own, since the caller's may be over. */
+static void undo(struct pod *pod)
+{
+	struct ctx ctx;
+	struct err err;
+
+	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
+	int failed = pod_destroy(pod, &ctx, &err);
+	ctx_done(&ctx);
+	if (failed) {
+		log_debug("pod sandbox %s: undo: %s, trying again later", pod->id, err.text);
+		store_add_leftover(pod->owner, pod);
+	}
+}
+
+static int existing(struct pod *pod, char **ret, struct err *err)
+{
+	if (!pod_ready(pod))
+		return err_set(
+			err, RPC_FAILED_PRECONDITION,
+			"pod sandbox %s with this name, namespace, uid and attempt exists and is not ready",
+			pod->id);
+	*ret = xstrdup(pod->id);
+	return 0;
+}
+
+/* The joined work: runs on the pool with a context of its own. */
+static int run(void *data, const struct ctx *ctx, char **ret, struct err *err)
+{
+	struct run *run = data;
+	CLEANUP(freep) char *identity = pod_identity(run->request->config->metadata);
+	CLEANUP(pod_unrefp) struct pod *found = store_pod_by_identity(run->owner, identity);
+
+	if (found)
+		return existing(found, ret, err);
+	CLEANUP(pod_unrefp) struct pod *pod = pod_new_take(run->owner, NULL, TAKE(run->arena), run->request);
+	if (!pod->handler || pod->handler->problem)
+		return err_set(err, RPC_FAILED_PRECONDITION, "runtime handler \"%s\" cannot be used: %s",
+			       run->request->runtime_handler,
+			       pod->handler ? pod->handler->problem : "not configured");
+	if (make_dir(pod, err) < 0 || build(pod, ctx, err) < 0) {
+		undo(pod);
+		return -1;
+	}
+	store_add_pod(run->owner, pod);
+	*ret = xstrdup(pod->id);
+	return 0;
+}
+
+int pod_run(struct sandboxes *sandboxes, const struct ctx *ctx, const Cri__RunPodSandboxRequest *request,
+	    char **ret_id, struct err *err)
+{
+	if (pod_check(request, sandboxes->config, err) < 0)
+		return -1;
+
+	CLEANUP(freep) char *identity = pod_identity(request->config->metadata);
+	CLEANUP(freep) char *key = xasprintf("pod/%s", identity);
+	CLEANUP(freep)
+	char *what = xasprintf("RunPodSandbox %.64s/%.64s", request->config->metadata->namespace_,
+			       request->config->metadata->name);
+	struct run *data = xnew(struct run);
+	data->owner = sandboxes;
+	data->arena = arena_new(0);
+	data->request = message_clone(&request->base, data->arena);
+	struct flight_work work = {
+		.key = key,
+		.what = what,
+		.run = run,
+		.free_data = run_free,
+		.data = data,
+		.deadline = clock_deadline_in(RUN_SECONDS * NS_PER_SEC),
+	};
+	return flight_join(sandboxes->flights, ctx, &work, ret_id, err);
+}

@@ -1,0 +1,342 @@
+/*
+ * Start: what is on disk is compared with the kernel.
+ *
+ * A pod or container without state.json never came to be: it is undone. A process counts as alive only in the
+ * same boot and with the same start time. A container whose monitor is gone has its exit file, or lost its
+ * monitor; a pod whose pause or namespaces are gone is not ready. No binary is run here: what has to be
+ * undone is undone on the pool, after the start. What cannot be read is moved to <root>/quarantine, one
+ * object at a time, and told in the warnings.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "proto/message_json.h"
+#include "sandbox/record.h"
+#include "sandbox/store.h"
+
+struct loaded { /* one object being read */
+	struct sandboxes *owner;
+	const char *id;
+	struct arena *arena;
+	json_t *config, *state; /* documents that RAW fields point into */
+	bool unfinished;        /* no state.json */
+};
+
+static void loaded_done(struct loaded *loaded)
+{
+	json_decref(loaded->config);
+	json_decref(loaded->state);
+	arena_free(loaded->arena);
+}
+
+static void quarantine(struct sandboxes *owner, int dir, const char *kind, const char *id, const char *why)
+{
+	CLEANUP(freep) char *path = xasprintf("%s/quarantine", owner->config->root);
+	CLEANUP(freep) char *name = xasprintf("%s-%s", kind, id);
+	struct err err;
+	CLEANUP(fd_closep) int target = dir_make(AT_FDCWD, path, 0700, &err);
+
+	if (target >= 0 && renameat(dir, id, target, name) == 0)
+		strv_addf(&owner->warnings, "%s %s cannot be read and was moved to %s/%s: %s", kind, id, path,
+			  name, why);
+	else
+		strv_addf(&owner->warnings, "%s %s cannot be read and could not be moved away: %s", kind, id,
+			  why);
+}
+
+static bool same_boot(const struct sandboxes *owner, const char *boot_id)
+{
+	return str_eq(owner->boot_id, boot_id);
+}
+
+/* *ret gets a pidfd when the recorded process is alive. */
+static bool reopen(const struct record_process *record, struct process *ret)
+{
+	struct err err;
+
+	if (record->pid <= 0 || record->pid > INT32_MAX ||
+	    process_open((pid_t)record->pid, record->start_time, ret, &err) < 0)
+		return false;
+	return process_alive(ret);
+}
+
+/* ---- pods ---- */
+
+static int read_pod(struct loaded *loaded, struct pod_config_record *config, struct pod_state_record *state,
+		    Cri__RunPodSandboxRequest **ret, struct err *err)
+{
+	struct record_source source = { loaded->owner->pods_dir, loaded->id, "config.json" };
+	ProtobufCMessage *message = NULL;
+
+	if (record_read(&source, pod_config_fields, config, loaded->arena, &loaded->config, err) < 0 ||
+	    message_from_json(&cri__run_pod_sandbox_request__descriptor, config->request, 0, loaded->arena,
+			      &message, err) < 0)
+		return -1;
+	Cri__RunPodSandboxRequest *request = (Cri__RunPodSandboxRequest *)message;
+	if (!request->config || !request->config->metadata)
+		return err_set(err, RPC_DATA_LOSS, "config.json has no metadata");
+	source.name = "state.json";
+	if (record_read(&source, pod_state_fields, state, loaded->arena, &loaded->state, err) < 0) {
+		if (err->code != RPC_NOT_FOUND)
+			return -1;
+		loaded->unfinished = true;
+	}
+	*ret = request;
+	return 0;
+}
+
+static bool namespaces_there(const struct pod *pod)
+{
+	static const enum namespace_kind kinds[] = { NAMESPACE_NET, NAMESPACE_IPC, NAMESPACE_UTS,
+						     NAMESPACE_PID };
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if ((pod->namespaces & kinds[i]) && !namespace_pinned(pod->ns_dir, kinds[i]))
+			return false;
+	return true;
+}
+
+static void revive_pod(struct pod *pod, const struct pod_state_record *state)
+{
+	struct err err;
+	bool alive = !state->stopped && same_boot(pod->owner, state->boot_id) &&
+		     reopen(&state->pause, &pod->pause);
+
+	pod->stopped = state->stopped;
+	pod->ready = state->ready && alive && namespaces_there(pod);
+	strv_add_all(&pod->ips, (const char *const *)state->ips.items, state->ips.len);
+	if (alive && pod_watch(pod, &err) < 0)
+		strv_addf(&pod->owner->warnings, "pod sandbox %s: %s", pod->id, err.text);
+}
+
+static void restore_pod(struct sandboxes *owner, const char *id)
+{
+	CLEANUP(loaded_done) struct loaded loaded = { .owner = owner, .id = id, .arena = arena_new(0) };
+	struct pod_config_record config = { 0 };
+	struct pod_state_record state = { 0 };
+	Cri__RunPodSandboxRequest *request = NULL;
+	struct err err;
+
+	if (!id_valid(id)) {
+		quarantine(owner, owner->pods_dir, "pod", id, "not an id");
+		return;
+	}
+	if (read_pod(&loaded, &config, &state, &request, &err) < 0) {
+		/* Nothing was made before config.json was whole. */
+		if (err.code == RPC_NOT_FOUND && store_discard(owner, owner->pods_dir, id, &err) == 0)
+			return;
+		quarantine(owner, owner->pods_dir, "pod", id, err.text);
+		return;
+	}
+	CLEANUP(pod_unrefp) struct pod *pod = pod_new_take(owner, id, TAKE(loaded.arena), request);
+	pod->created_at = config.created_at;
+	if (loaded.unfinished) {
+		store_add_leftover(owner, pod);
+		return;
+	}
+	revive_pod(pod, &state);
+	store_add_pod(owner, pod);
+}
+
+/* ---- containers ---- */
+
+static int read_container(struct loaded *loaded, struct container_config_record *config,
+			  struct container_state_record *state, Cri__ContainerConfig **ret, struct err *err)
+{
+	struct record_source source = { loaded->owner->containers_dir, loaded->id, "config.json" };
+	ProtobufCMessage *message = NULL;
+
+	if (record_read(&source, container_config_fields, config, loaded->arena, &loaded->config, err) < 0 ||
+	    message_from_json(&cri__container_config__descriptor, config->config, 0, loaded->arena, &message,
+			      err) < 0)
+		return -1;
+	Cri__ContainerConfig *request = (Cri__ContainerConfig *)message;
+	if (!request->metadata || !request->image)
+		return err_set(err, RPC_DATA_LOSS, "config.json has no metadata or image");
+	source.name = "state.json";
+	if (record_read(&source, container_state_fields, state, loaded->arena, &loaded->state, err) < 0) {
+		if (err->code != RPC_NOT_FOUND)
+			return -1;
+		loaded->unfinished = true;
+	}
+	*ret = request;
+	return 0;
+}
+
+static void restore_user(struct user *user, const struct container_state_record *state)
+{
+	user->uid = (uint32_t)state->uid;
+	user->gid = (uint32_t)state->gid;
+	user->name = xstrdup("");
+	user->home = xstrdup("/");
+	user->groups_len = json_array_size(state->groups);
+	user->groups = xcalloc(user->groups_len + 1, sizeof(*user->groups));
+	for (size_t i = 0; i < user->groups_len; i++)
+		user->groups[i] = (uint32_t)json_integer_value(json_array_get(state->groups, i));
+}
+
+/* What ended with the machine has nobody left to tell its exit code. */
+static void lost_with_boot(struct container *container)
+{
+	struct container_exit exit = { .code = 255,
+				       .reason = "Unknown",
+				       .message = "the machine was restarted while the container existed",
+				       .finished_at = clock_real() };
+
+	container_set_exited(container, &exit);
+}
+
+static void revive_container(struct container *container, const struct container_state_record *state)
+{
+	struct err err;
+
+	container->started_at = state->started_at;
+	if (str_eq(state->state, "exited")) {
+		struct container_exit exit = { .code = (int32_t)state->exit_code,
+					       .reason = state->reason ? state->reason : "",
+					       .message = state->message ? state->message : "",
+					       .finished_at = state->finished_at };
+		container_set_exited(container, &exit);
+		return;
+	}
+	if (str_eq(state->state, "running"))
+		container->state = CRI__CONTAINER_STATE__CONTAINER_RUNNING;
+	if (!same_boot(container->owner, state->boot_id)) {
+		lost_with_boot(container);
+		return;
+	}
+	reopen(&state->init, &container->init);
+	if (!reopen(&state->monitor, &container->monitor))
+		container_check_exit(container, true);
+	else if (container_watch(container, &err) < 0)
+		strv_addf(&container->owner->warnings, "container %s: %s", container->id, err.text);
+}
+
+static void remove_task(void *data)
+{
+	CLEANUP(container_unrefp) struct container *container = data;
+	struct ctx ctx;
+	struct err err;
+
+	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
+	if (cgroup_kill(container->owner->cgroups, container->cgroup_path, &ctx, &err) < 0 ||
+	    container_remove_object(container, &ctx, &err) < 0)
+		log_debug("container %s: undo: %s, ignoring until the next start", container->id, err.text);
+	ctx_done(&ctx);
+}
+
+/* A creation that did not finish, or a container whose pod is gone. */
+static void undo_container(struct container *container)
+{
+	struct container_exit exit = {
+		.code = 128, .reason = "Error", .message = "", .finished_at = clock_real()
+	};
+	struct err err;
+
+	container_set_exited(container, &exit);
+	container_ref(container);
+	if (pool_run(container->owner->pool, remove_task, container, &err) < 0)
+		container_unref(container);
+}
+
+static struct container *container_of(struct loaded *loaded, const struct container_config_record *config,
+				      Cri__ContainerConfig *request, struct pod *pod)
+{
+	struct container_birth birth = {
+		.pod = pod,
+		.id = loaded->id,
+		.arena = TAKE(loaded->arena),
+		.config = request,
+		.image = { .id = xstrdup(config->image_id),
+			   .ref = xstrdup(config->image_ref),
+			   .stop_signal =
+				   xstrdup(config->image_stop_signal ? config->image_stop_signal : "") },
+		.log_path = xstrdup_null(config->log_path),
+	};
+
+	strv_add_all(&birth.image.layers, (const char *const *)config->layers.items, config->layers.len);
+	struct container *container = container_new_take(&birth);
+	container->created_at = config->created_at;
+	return container;
+}
+
+static struct pod *pod_for(struct sandboxes *owner, const char *id)
+{
+	lock_take(&owner->lock);
+	struct pod *pod = pod_ref(map_get(&owner->pods, id));
+	if (!pod)
+		pod = pod_ref(map_get(&owner->leftovers, id));
+	lock_drop(&owner->lock);
+	return pod;
+}
+
+static void restore_container(struct sandboxes *owner, const char *id)
+{
+	CLEANUP(loaded_done) struct loaded loaded = { .owner = owner, .id = id, .arena = arena_new(0) };
+	struct container_config_record config = { 0 };
+	struct container_state_record state = { 0 };
+	Cri__ContainerConfig *request = NULL;
+	struct err err;
+
+	if (!id_valid(id)) {
+		quarantine(owner, owner->containers_dir, "container", id, "not an id");
+		return;
+	}
+	if (read_container(&loaded, &config, &state, &request, &err) < 0) {
+		if (err.code == RPC_NOT_FOUND && store_discard(owner, owner->containers_dir, id, &err) == 0)
+			return;
+		quarantine(owner, owner->containers_dir, "container", id, err.text);
+		return;
+	}
+	CLEANUP(pod_unrefp) struct pod *pod = pod_for(owner, config.pod_id);
+	if (!pod) {
+		quarantine(owner, owner->containers_dir, "container", id, "its pod sandbox is not there");
+		return;
+	}
+	CLEANUP(container_unrefp) struct container *container = container_of(&loaded, &config, request, pod);
+	restore_user(&container->user, &state);
+	if (loaded.unfinished) {
+		undo_container(container);
+		return;
+	}
+	revive_container(container, &state);
+	store_add_container(owner, container);
+}
+
+static int restore_all(struct sandboxes *owner, int dir, void (*restore)(struct sandboxes *, const char *),
+		       struct err *err)
+{
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+
+	if (dir_list(dir, ".", &names, err) < 0)
+		return -1;
+	for (size_t i = 0; i < names.len; i++)
+		restore(owner, names.items[i]);
+	return 0;
+}
+
+static void empty_trash(struct sandboxes *owner)
+{
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+	struct err err;
+
+	if (dir_list(owner->trash_dir, ".", &names, &err) < 0)
+		return;
+	for (size_t i = 0; i < names.len; i++)
+		if (tree_remove(owner->trash_dir, names.items[i], &err) < 0)
+			strv_addf(&owner->warnings, "trash: %s", err.text);
+}
+
+int store_restore(struct sandboxes *sandboxes, struct err *err)
+{
+	empty_trash(sandboxes);
+	if (restore_all(sandboxes, sandboxes->pods_dir, restore_pod, err) < 0 ||
+	    restore_all(sandboxes, sandboxes->containers_dir, restore_container, err) < 0)
+		return -1;
+	return 0;
+}

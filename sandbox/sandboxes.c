@@ -1,0 +1,200 @@
+/* Opening and closing of the whole, and the notices that come from outside: exit files and the retry timer.
+ */
+#include "sandbox/sandboxes.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "sandbox/pause.h"
+#include "sandbox/store.h"
+
+enum { RETRY_SECONDS = 10 };
+
+static int open_dirs(struct sandboxes *sandboxes, struct err *err)
+{
+	static const char *const run_names[] = { "ns", "pods", "containers" };
+	const struct config *config = sandboxes->config;
+	CLEANUP(fd_closep) int root = dir_make(AT_FDCWD, config->root, 0700, err);
+	CLEANUP(fd_closep) int run = root < 0 ? -1 : dir_make(AT_FDCWD, config->runroot, 0700, err);
+	CLEANUP(fd_closep) int exits = -1;
+	CLEANUP(fd_closep) int attach = -1;
+
+	if (root < 0 || run < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(run_names); i++) {
+		CLEANUP(fd_closep) int dir = dir_make(run, run_names[i], 0700, err);
+		if (dir < 0)
+			return -1;
+	}
+	sandboxes->exit_dir = xasprintf("%s/exits", config->runroot);
+	sandboxes->attach_dir = xasprintf("%s/attach", config->runroot);
+	if ((exits = dir_make(AT_FDCWD, sandboxes->exit_dir, 0700, err)) < 0 ||
+	    (attach = dir_make(AT_FDCWD, sandboxes->attach_dir, 0700, err)) < 0 ||
+	    (sandboxes->pods_dir = dir_make(root, "pods", 0700, err)) < 0 ||
+	    (sandboxes->containers_dir = dir_make(root, "containers", 0700, err)) < 0 ||
+	    (sandboxes->trash_dir = dir_make(root, "trash", 0700, err)) < 0)
+		return -1;
+	return 0;
+}
+
+static int read_boot_id(char **ret, struct err *err)
+{
+	if (file_read_virtual(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 128, ret, err) < 0)
+		return -1;
+	(*ret)[strcspn(*ret, "\n")] = '\0';
+	return 0;
+}
+
+static void exit_noticed(void *data, const char *id)
+{
+	struct sandboxes *sandboxes = data;
+
+	lock_take(&sandboxes->lock);
+	CLEANUP(container_unrefp)
+	struct container *container = container_ref(map_get(&sandboxes->containers, id));
+	lock_drop(&sandboxes->lock);
+	if (container)
+		container_check_exit(container, false);
+}
+
+static void retry(struct source *source UNUSED, void *data)
+{
+	store_retry_leftovers(data);
+}
+
+/* Exits between the restore and the watch are seen here. */
+static void catch_up(struct sandboxes *sandboxes)
+{
+	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
+
+	for (size_t i = 0; containers[i]; i++)
+		container_check_exit(containers[i], false);
+}
+
+static int open_parts(struct sandboxes *sandboxes, struct err *err)
+{
+	if (open_dirs(sandboxes, err) < 0 || read_boot_id(&sandboxes->boot_id, err) < 0 ||
+	    pause_find(&sandboxes->pause_path, err) < 0)
+		return -1;
+	sandboxes->cgroups = cgroups_open(NULL, err);
+	if (!sandboxes->cgroups || store_restore(sandboxes, err) < 0)
+		return -1;
+	sandboxes->exits = exit_watch_new(sandboxes->loop, sandboxes->exit_dir, exit_noticed, sandboxes, err);
+	if (!sandboxes->exits)
+		return -1;
+	catch_up(sandboxes);
+	store_retry_leftovers(sandboxes);
+	sandboxes->retry = loop_add_timer(sandboxes->loop, RETRY_SECONDS * NS_PER_SEC,
+					  RETRY_SECONDS * NS_PER_SEC, retry, sandboxes, err);
+	return sandboxes->retry ? 0 : -1;
+}
+
+struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct err *err)
+{
+	struct sandboxes *sandboxes = xnew(struct sandboxes);
+
+	sandboxes->config = config_ref(options->config);
+	sandboxes->images = options->images;
+	sandboxes->network = options->network;
+	sandboxes->handlers = options->handlers;
+	sandboxes->loop = options->loop;
+	sandboxes->pool = options->pool;
+	sandboxes->flights = flights_new(options->pool);
+	sandboxes->seccomps = seccomps_new(options->config);
+	sandboxes->pods_dir = sandboxes->containers_dir = sandboxes->trash_dir = -1;
+	spec_host_read(&sandboxes->host);
+	lock_init(&sandboxes->lock, "sandboxes", LOCK_SANDBOX);
+	map_init(&sandboxes->pods, NULL);
+	map_init(&sandboxes->containers, NULL);
+	map_init(&sandboxes->pod_names, NULL);
+	map_init(&sandboxes->container_names, NULL);
+	map_init(&sandboxes->leftovers, NULL);
+	if (open_parts(sandboxes, err) < 0)
+		return sandboxes_free(sandboxes);
+	return sandboxes;
+}
+
+static void forget_pod(struct pod *pod)
+{
+	lock_take(&pod->lock);
+	struct watch *watch = TAKE(pod->watch);
+	lock_drop(&pod->lock);
+	watch_cancel(watch);
+}
+
+static void forget_container(struct container *container)
+{
+	lock_take(&container->lock);
+	struct watch *watch = TAKE(container->watch);
+	lock_drop(&container->lock);
+	watch_cancel(watch);
+}
+
+/* Containers go before the pods they refer to. */
+static void forget_all(struct sandboxes *sandboxes)
+{
+	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
+	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
+
+	for (size_t i = 0; containers[i]; i++) {
+		forget_container(containers[i]);
+		store_remove_container(sandboxes, containers[i]);
+	}
+	for (size_t i = 0; pods[i]; i++) {
+		forget_pod(pods[i]);
+		store_remove_pod(sandboxes, pods[i]);
+	}
+	map_for_each (slot, &sandboxes->leftovers)
+		pod_unref(slot->value);
+}
+
+struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
+{
+	if (!sandboxes)
+		return NULL;
+	source_free(sandboxes->retry);
+	exit_watch_free(sandboxes->exits);
+	flights_free(sandboxes->flights);
+	forget_all(sandboxes);
+	map_done(&sandboxes->pods);
+	map_done(&sandboxes->containers);
+	map_done(&sandboxes->pod_names);
+	map_done(&sandboxes->container_names);
+	map_done(&sandboxes->leftovers);
+	lock_done(&sandboxes->lock);
+	cgroups_free(sandboxes->cgroups);
+	seccomps_free(sandboxes->seccomps);
+	fd_close(sandboxes->pods_dir);
+	fd_close(sandboxes->containers_dir);
+	fd_close(sandboxes->trash_dir);
+	strv_done(&sandboxes->warnings);
+	free(sandboxes->pause_path);
+	free(sandboxes->boot_id);
+	free(sandboxes->exit_dir);
+	free(sandboxes->attach_dir);
+	config_unref(sandboxes->config);
+	free(sandboxes);
+	return NULL;
+}
+
+const struct strv *sandboxes_warnings(const struct sandboxes *sandboxes)
+{
+	return &sandboxes->warnings;
+}
+
+bool sandboxes_layer_in_use(void *data, const char *chain_id)
+{
+	struct sandboxes **place = data;
+
+	/* While the containers are being loaded nobody knows yet, so every layer counts as used. */
+	if (!*place)
+		return true;
+	CLEANUP(store_containers_freep) struct container **containers = store_containers(*place, NULL);
+	for (size_t i = 0; containers[i]; i++)
+		if (strv_has(&containers[i]->image.layers, chain_id))
+			return true;
+	return false;
+}

@@ -1,0 +1,258 @@
+/*
+ * Look-ups touch memory only, so an id is never more than a key here: what is not in the maps does not exist,
+ * whatever bytes it is made of. An abbreviated id is found by a scan, which is fine for the people who type
+ * them.
+ */
+#include "sandbox/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+/* The value of the full id or of the only key that starts with it. */
+static void *find_locked(const struct map *map, const char *id, bool *ret_ambiguous)
+{
+	void *found = map_get(map, id);
+
+	*ret_ambiguous = false;
+	if (found || !id_plausible(id))
+		return found;
+	map_for_each (slot, map) {
+		if (!str_has_prefix(slot->key, id))
+			continue;
+		if (found) {
+			*ret_ambiguous = true;
+			return NULL;
+		}
+		found = slot->value;
+	}
+	return found;
+}
+
+static int not_found(const char *kind, const char *id, bool ambiguous, struct err *err)
+{
+	if (!*id)
+		return err_set(err, RPC_INVALID_ARGUMENT, "%s id is empty", kind);
+	if (ambiguous)
+		return err_set(err, RPC_INVALID_ARGUMENT, "%s id %s is ambiguous", kind, id);
+	return err_set(err, RPC_NOT_FOUND, "no %s with id %.80s", kind, id);
+}
+
+int store_find_pod(struct sandboxes *sandboxes, const char *id, struct pod **ret, struct err *err)
+{
+	bool ambiguous = false;
+
+	lock_take(&sandboxes->lock);
+	struct pod *pod = *id ? pod_ref(find_locked(&sandboxes->pods, id, &ambiguous)) : NULL;
+	lock_drop(&sandboxes->lock);
+	if (!pod)
+		return not_found("pod sandbox", id, ambiguous, err);
+	*ret = pod;
+	return 0;
+}
+
+int store_find_container(struct sandboxes *sandboxes, const char *id, struct container **ret, struct err *err)
+{
+	bool ambiguous = false;
+
+	lock_take(&sandboxes->lock);
+	struct container *container =
+		*id ? container_ref(find_locked(&sandboxes->containers, id, &ambiguous)) : NULL;
+	lock_drop(&sandboxes->lock);
+	if (!container)
+		return not_found("container", id, ambiguous, err);
+	*ret = container;
+	return 0;
+}
+
+struct pod *store_pod_by_identity(struct sandboxes *sandboxes, const char *identity)
+{
+	lock_take(&sandboxes->lock);
+	struct pod *pod = pod_ref(map_get(&sandboxes->pod_names, identity));
+	lock_drop(&sandboxes->lock);
+	return pod;
+}
+
+struct container *store_container_by_identity(struct sandboxes *sandboxes, const char *identity)
+{
+	lock_take(&sandboxes->lock);
+	struct container *container = container_ref(map_get(&sandboxes->container_names, identity));
+	lock_drop(&sandboxes->lock);
+	return container;
+}
+
+void store_add_pod(struct sandboxes *sandboxes, struct pod *pod)
+{
+	lock_take(&sandboxes->lock);
+	map_put(&sandboxes->pods, pod->id, pod_ref(pod));
+	map_put(&sandboxes->pod_names, pod->identity, pod_ref(pod));
+	lock_drop(&sandboxes->lock);
+}
+
+void store_add_container(struct sandboxes *sandboxes, struct container *container)
+{
+	lock_take(&sandboxes->lock);
+	map_put(&sandboxes->containers, container->id, container_ref(container));
+	map_put(&sandboxes->container_names, container->identity, container_ref(container));
+	lock_drop(&sandboxes->lock);
+}
+
+void store_remove_pod(struct sandboxes *sandboxes, struct pod *pod)
+{
+	struct pod *by_name = NULL;
+
+	lock_take(&sandboxes->lock);
+	struct pod *by_id = map_take(&sandboxes->pods, pod->id);
+	if (map_get(&sandboxes->pod_names, pod->identity) == pod)
+		by_name = map_take(&sandboxes->pod_names, pod->identity);
+	lock_drop(&sandboxes->lock);
+	pod_unref(by_id);
+	pod_unref(by_name);
+}
+
+void store_remove_container(struct sandboxes *sandboxes, struct container *container)
+{
+	struct container *by_name = NULL;
+
+	lock_take(&sandboxes->lock);
+	struct container *by_id = map_take(&sandboxes->containers, container->id);
+	if (map_get(&sandboxes->container_names, container->identity) == container)
+		by_name = map_take(&sandboxes->container_names, container->identity);
+	lock_drop(&sandboxes->lock);
+	container_unref(by_id);
+	container_unref(by_name);
+}
+
+struct pod **store_pods(struct sandboxes *sandboxes)
+{
+	size_t n = 0;
+
+	lock_take(&sandboxes->lock);
+	struct pod **pods = xcalloc(map_len(&sandboxes->pods) + 1, sizeof(*pods));
+	map_for_each (slot, &sandboxes->pods)
+		pods[n++] = pod_ref(slot->value);
+	lock_drop(&sandboxes->lock);
+	return pods;
+}
+
+struct container **store_containers(struct sandboxes *sandboxes, const struct pod *pod)
+{
+	size_t n = 0;
+
+	lock_take(&sandboxes->lock);
+	struct container **containers = xcalloc(map_len(&sandboxes->containers) + 1, sizeof(*containers));
+	map_for_each (slot, &sandboxes->containers) {
+		struct container *container = slot->value;
+
+		if (!pod || container->pod == pod)
+			containers[n++] = container_ref(container);
+	}
+	lock_drop(&sandboxes->lock);
+	return containers;
+}
+
+void store_pods_free(struct pod **pods)
+{
+	for (size_t i = 0; pods && pods[i]; i++)
+		pod_unref(pods[i]);
+	free(pods);
+}
+
+void store_pods_freep(struct pod ***pods)
+{
+	store_pods_free(*pods);
+}
+
+void store_containers_free(struct container **containers)
+{
+	for (size_t i = 0; containers && containers[i]; i++)
+		container_unref(containers[i]);
+	free(containers);
+}
+
+void store_containers_freep(struct container ***containers)
+{
+	store_containers_free(*containers);
+}
+
+struct discard {
+	int dir; /* trash, owned by the store */
+	char *name;
+};
+
+static void discard_task(void *data)
+{
+	struct discard *discard = data;
+	struct err err;
+
+	if (tree_remove(discard->dir, discard->name, &err) < 0)
+		log_debug("trash: %s, ignoring until the next start", err.text);
+	free(discard->name);
+	free(discard);
+}
+
+int store_discard(struct sandboxes *sandboxes, int dir, const char *id, struct err *err)
+{
+	struct err ignored;
+
+	if (renameat(dir, id, sandboxes->trash_dir, id) < 0)
+		return errno == ENOENT ? 0 : err_errno(err, "move %s to the trash", id);
+	struct discard *discard = xnew(struct discard);
+	discard->dir = sandboxes->trash_dir;
+	discard->name = xstrdup(id);
+	if (pool_run(sandboxes->pool, discard_task, discard, &ignored) < 0)
+		discard_task(discard);
+	return 0;
+}
+
+void store_add_leftover(struct sandboxes *sandboxes, struct pod *pod)
+{
+	lock_take(&sandboxes->lock);
+	map_put(&sandboxes->leftovers, pod->id, pod_ref(pod));
+	lock_drop(&sandboxes->lock);
+}
+
+static void retry_task(void *data)
+{
+	CLEANUP(pod_unrefp) struct pod *pod = data;
+	struct ctx ctx;
+	struct err err;
+
+	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
+	bool done = false;
+	if (gate_enter(&pod->gate, &ctx, "retry", &err) == 0) {
+		done = pod_destroy(pod, &ctx, &err) == 0;
+		gate_leave(&pod->gate);
+	}
+	ctx_done(&ctx);
+	if (!done) {
+		log_debug("pod sandbox %s: %s, trying again later", pod->id, err.text);
+		store_add_leftover(pod->owner, pod);
+	}
+}
+
+void store_retry_leftovers(struct sandboxes *sandboxes)
+{
+	struct err err;
+
+	for (;;) {
+		struct pod *pod = NULL;
+
+		lock_take(&sandboxes->lock);
+		struct map_slot *first = map_next(&sandboxes->leftovers, NULL);
+		if (first)
+			pod = map_take(&sandboxes->leftovers, ((struct pod *)first->value)->id);
+		lock_drop(&sandboxes->lock);
+		if (!pod)
+			return;
+		if (pool_run(sandboxes->pool, retry_task, pod, &err) < 0) {
+			store_add_leftover(sandboxes, pod);
+			pod_unref(pod);
+			return;
+		}
+	}
+}

@@ -1,0 +1,84 @@
+/*
+ * The heart of sandbox/: the maps of pods and containers and what they all share. Private to sandbox/.
+ *
+ * The maps are under `lock`, which is held for look-ups only; callers leave with references.
+ */
+#ifndef SANDBOX_STORE_H
+#define SANDBOX_STORE_H
+
+#include "base/flight.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/container.h"
+#include "sandbox/pod.h"
+#include "sandbox/sandboxes.h"
+#include "sandbox/seccomp.h"
+#include "sandbox/spec.h"
+
+struct sandboxes {
+	const struct config *config;
+	struct images *images;
+	struct network *network;
+	struct handlers *handlers;
+	struct loop *loop;
+	struct pool *pool;
+	struct flights *flights;
+	struct cgroups *cgroups;
+	struct seccomps *seccomps;
+	struct spec_host host;
+	char *pause_path;
+	char *boot_id;
+	char *exit_dir, *attach_dir;             /* <runroot>/exits, <runroot>/attach */
+	int pods_dir, containers_dir, trash_dir; /* fds of <root>/pods, containers, trash */
+	struct exit_watch *exits;
+	struct source *retry; /* timer of leftovers */
+	struct strv warnings;
+
+	struct lock lock;
+	/* under lock; each map holds a reference to its values */
+	struct map pods, containers;           /* by id */
+	struct map pod_names, container_names; /* by identity */
+	struct map leftovers;                  /* pods by id whose undo has to be tried again */
+};
+
+/* Full id or unambiguous prefix. INVALID_ARGUMENT: empty or ambiguous; NOT_FOUND. *ret is a reference. */
+int store_find_pod(struct sandboxes *sandboxes, const char *id, struct pod **ret, struct err *err) MUST_CHECK;
+int store_find_container(struct sandboxes *sandboxes, const char *id, struct container **ret,
+			 struct err *err) MUST_CHECK;
+/* References, NULL when absent. */
+struct pod *store_pod_by_identity(struct sandboxes *sandboxes, const char *identity);
+struct container *store_container_by_identity(struct sandboxes *sandboxes, const char *identity);
+
+void store_add_pod(struct sandboxes *sandboxes, struct pod *pod);
+void store_add_container(struct sandboxes *sandboxes, struct container *container);
+/* Out of the maps; the object lives on while referenced. */
+void store_remove_pod(struct sandboxes *sandboxes, struct pod *pod);
+void store_remove_container(struct sandboxes *sandboxes, struct container *container);
+
+/* NULL-terminated arrays of references in order of creation; pod NULL: of all pods. */
+struct pod **store_pods(struct sandboxes *sandboxes);
+struct container **store_containers(struct sandboxes *sandboxes, const struct pod *pod);
+void store_pods_free(struct pod **pods);
+void store_pods_freep(struct pod ***pods);
+void store_containers_free(struct container **containers);
+void store_containers_freep(struct container ***containers);
+
+/* A pod that could not be undone wholly is kept here and tried again every ten seconds. */
+void store_add_leftover(struct sandboxes *sandboxes, struct pod *pod);
+void store_retry_leftovers(struct sandboxes *sandboxes);
+
+/* Pod verbs shared between files; the caller is inside the pod's gate. pod_halt: containers, network, pause,
+ * namespaces, files. pod_destroy: that, and everything on disk. Idempotent. */
+int pod_halt(struct pod *pod, const struct ctx *ctx, struct err *err) MUST_CHECK;
+int pod_destroy(struct pod *pod, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* network_pod of a pod, for attach and detach; ports live in arena. */
+void pod_network(const struct pod *pod, struct arena *arena, struct network_pod *ret);
+
+/* Reads one object from disk and reconciles it with the kernel. restore.c */
+int store_restore(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
+
+/* Moves <dirfd>/<id> to the trash and deletes it on the pool. */
+int store_discard(struct sandboxes *sandboxes, int dir, const char *id, struct err *err) MUST_CHECK;
+
+#endif
