@@ -1,0 +1,125 @@
+/*
+ * The search is that of execvp, but over absolute directories only: an empty or relative PATH element would
+ * make the result depend on where the daemon was started.
+ */
+#include "config/program.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/spawn.h"
+#include "base/str.h"
+
+static const int64_t version_timeout = 5 * NS_PER_SEC;
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+/* malloc'd, or NULL. */
+static char *find_in(const char *path_list, const char *name)
+{
+	CLEANUP(strv_done) struct strv dirs = STRV_INIT;
+
+	strv_split(&dirs, path_list, ':');
+	for (size_t i = 0; i < dirs.len; i++) {
+		if (dirs.items[i][0] != '/')
+			continue;
+		CLEANUP(freep) char *path = xasprintf("%s/%s", dirs.items[i], name);
+		if (is_program(path))
+			return TAKE(path);
+	}
+	return NULL;
+}
+
+int program_find(const char *program, char **ret, struct err *err)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the environment never changes after start */
+	const char *path_list = getenv("PATH");
+
+	if (program[0] == '/') {
+		if (!is_program(program))
+			return err_set(err, RPC_FAILED_PRECONDITION, "%s is not an executable file", program);
+		*ret = xstrdup(program);
+		return 0;
+	}
+	char *found = *program && !strchr(program, '/') ? find_in(path_list ? path_list : "", program) : NULL;
+	if (!found && *program && !strchr(program, '/'))
+		found = find_in(PROGRAM_PATH, program);
+	if (!found)
+		return err_set(err, RPC_FAILED_PRECONDITION, "no program %s in PATH", program);
+	*ret = found;
+	return 0;
+}
+
+int program_version_line(const char *path, const struct ctx *ctx, char **ret, struct err *err)
+{
+	const char *argv[] = { path, "--version", NULL };
+	struct command command = {
+		.path = path, .argv = argv, .stdout_max = 4096, .stderr_max = 4096, .timeout = version_timeout
+	};
+	CLEANUP(command_result_done) struct command_result result = { 0 };
+
+	if (command_run(&command, ctx, &result, err) < 0)
+		return err_prefix(err, "%s --version", path);
+	if (!result.exited || result.status != 0) {
+		char text[256];
+		command_result_text(&result, text, sizeof(text));
+		return err_set(err, RPC_FAILED_PRECONDITION, "%s --version: %s", path, text);
+	}
+	const char *line = str_get(&result.out);
+	size_t len = strcspn(line, "\r\n");
+	if (len == 0)
+		return err_set(err, RPC_FAILED_PRECONDITION, "%s --version printed nothing", path);
+	*ret = xstrndup(line, len);
+	return 0;
+}
+
+/* A number of at most nine digits at *at, which moves behind it. */
+static bool take_number(const char **at, int *ret)
+{
+	size_t len = strspn(*at, "0123456789");
+
+	if (len == 0 || len > 9)
+		return false;
+	*ret = (int)strtol(*at, NULL, 10);
+	*at += len;
+	return true;
+}
+
+bool program_version_parse(const char *line, struct program_version *ret)
+{
+	for (const char *at = line; *at; at++) {
+		struct program_version version = { 0 };
+		const char *end = at;
+
+		if (!isdigit((unsigned char)*at) ||
+		    (at > line && (isdigit((unsigned char)at[-1]) || at[-1] == '.')))
+			continue;
+		if (!take_number(&end, &version.major) || *end++ != '.' || !take_number(&end, &version.minor))
+			continue;
+		if (*end == '.') {
+			end++;
+			if (!take_number(&end, &version.patch))
+				version.patch = 0;
+		}
+		*ret = version;
+		return true;
+	}
+	return false;
+}
+
+bool program_version_before(struct program_version version, int major, int minor, int patch)
+{
+	if (version.major != major)
+		return version.major < major;
+	if (version.minor != minor)
+		return version.minor < minor;
+	return version.patch < patch;
+}
