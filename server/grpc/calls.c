@@ -1,0 +1,120 @@
+/*
+ * An intrusive list under one lock. Entries are registered when gRPC hands a call over and leave when its
+ * last event has happened, so "none" also means that every answer has been written out.
+ */
+#include "server/grpc/calls.h"
+
+#include <assert.h>
+
+void calls_init(struct calls *calls)
+{
+	lock_init(&calls->lock, "calls", LOCK_SERVER);
+	cond_init(&calls->fewer);
+	list_init(&calls->list);
+	calls->count = calls->served = calls->asked = 0;
+	calls->cancelled = false;
+}
+
+void calls_done(struct calls *calls)
+{
+	assert(list_empty(&calls->list) && !calls->asked);
+	cond_done(&calls->fewer);
+	lock_done(&calls->lock);
+}
+
+bool calls_add(struct calls *calls, struct calls_entry *entry)
+{
+	bool room;
+
+	lock_take(&calls->lock);
+	list_add_tail(&calls->list, &entry->node);
+	room = calls->count++ < calls->count_max;
+	calls->served++;
+	if (calls->cancelled)
+		ctx_cancel(entry->ctx);
+	lock_drop(&calls->lock);
+	return room;
+}
+
+void calls_remove(struct calls *calls, struct calls_entry *entry)
+{
+	lock_take(&calls->lock);
+	list_del(&entry->node);
+	assert(calls->count > 0);
+	if (--calls->count == 0)
+		cond_broadcast(&calls->fewer);
+	lock_drop(&calls->lock);
+}
+
+size_t calls_count(struct calls *calls)
+{
+	size_t count;
+
+	lock_take(&calls->lock);
+	count = calls->count;
+	lock_drop(&calls->lock);
+	return count;
+}
+
+void calls_cancel(struct calls *calls)
+{
+	lock_take(&calls->lock);
+	calls->cancelled = true;
+	list_for_each (node, &calls->list)
+		ctx_cancel(list_entry(node, struct calls_entry, node)->ctx);
+	lock_drop(&calls->lock);
+}
+
+bool calls_cancelled(struct calls *calls)
+{
+	bool cancelled;
+
+	lock_take(&calls->lock);
+	cancelled = calls->cancelled;
+	lock_drop(&calls->lock);
+	return cancelled;
+}
+
+size_t calls_take_served(struct calls *calls)
+{
+	size_t served;
+
+	lock_take(&calls->lock);
+	served = calls->served;
+	calls->served = 0;
+	lock_drop(&calls->lock);
+	return served;
+}
+
+void calls_ask(struct calls *calls)
+{
+	lock_take(&calls->lock);
+	calls->asked++;
+	lock_drop(&calls->lock);
+}
+
+void calls_asked(struct calls *calls)
+{
+	lock_take(&calls->lock);
+	assert(calls->asked > 0);
+	if (--calls->asked == 0)
+		cond_broadcast(&calls->fewer);
+	lock_drop(&calls->lock);
+}
+
+static bool busy_locked(const struct calls *calls, bool all)
+{
+	return calls->count || (all && calls->asked);
+}
+
+bool calls_wait(struct calls *calls, bool all, int64_t deadline)
+{
+	bool none;
+
+	lock_take(&calls->lock);
+	while (busy_locked(calls, all) && cond_wait_until(&calls->fewer, &calls->lock, deadline))
+		;
+	none = !busy_locked(calls, all);
+	lock_drop(&calls->lock);
+	return none;
+}

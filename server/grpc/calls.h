@@ -1,0 +1,64 @@
+/*
+ * The calls in progress of one server, and what they all share: limits, methods, workers, the service behind
+ * them.
+ *
+ * Draining cancels what is left: each call's context ends and its handler's CANCELLED becomes UNAVAILABLE, so
+ * that clients know to try again. Threads: all functions, any thread. Lock rank: LOCK_SERVER.
+ */
+#ifndef SERVER_GRPC_CALLS_H
+#define SERVER_GRPC_CALLS_H
+
+#include <grpc/grpc.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/ctx.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/pool.h"
+#include "server/grpc/methods.h"
+
+struct service;
+
+struct calls {
+	/* fixed before the first call */
+	grpc_server *core;
+	const struct methods *methods;
+	struct pool *pool;
+	struct service *service;
+	size_t recv_max, send_max; /* bytes of one message */
+	size_t count_max;          /* calls at once; beyond: RESOURCE_EXHAUSTED */
+
+	struct lock lock;
+	struct cond fewer;
+	struct list list; /* struct calls_entry, under lock */
+	size_t count;     /* of list, under lock */
+	size_t served;    /* arrived since calls_take_served(), under lock */
+	size_t asked;     /* events outstanding for calls that have not arrived, under lock */
+	bool cancelled;   /* under lock */
+};
+
+struct calls_entry {
+	struct list node;
+	struct ctx *ctx;
+};
+
+void calls_init(struct calls *calls);
+void calls_done(struct calls *calls); /* none may be in progress */
+/* False when there are too many already: answer and forget. The entry is registered in either case. */
+bool calls_add(struct calls *calls, struct calls_entry *entry);
+void calls_remove(struct calls *calls, struct calls_entry *entry);
+size_t calls_count(struct calls *calls);
+size_t calls_take_served(struct calls *calls); /* how many arrived since the last time */
+/* gRPC was asked for a call; the asking is over (it came, and was added, or it never will). */
+void calls_ask(struct calls *calls);
+void calls_asked(struct calls *calls);
+/* Ends the context of all calls, present and future. */
+void calls_cancel(struct calls *calls);
+bool calls_cancelled(struct calls *calls);
+/* Waits until none is in progress; false when the deadline has passed before. With `all`, none may be asked
+ * for either: so it is only once gRPC's server has shut down. */
+bool calls_wait(struct calls *calls, bool all, int64_t deadline);
+
+#endif

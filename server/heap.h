@@ -1,0 +1,12 @@
+/*
+ * Keeps the daemon small between bursts of work: how malloc is set up at start, and how it gives memory back.
+ */
+#ifndef SERVER_HEAP_H
+#define SERVER_HEAP_H
+
+/* Before any thread is started. */
+void heap_tune(void);
+/* Returns free memory to the kernel; takes up to some milliseconds. Any thread. */
+void heap_trim(void);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * Picks the command: the first argument names it, unless there is none or it is an option; then crispd
+ * serves.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "server/cmd.h"
+
+static const struct cmd *const commands[] = { &cmd_config, &cmd_check, &cmd_version };
+
+int main(int argc, char **argv)
+{
+	if (argc < 2 || argv[1][0] == '-')
+		return cmd_serve.run(argc, argv);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(argv[1], commands[i]->name) == 0)
+			return commands[i]->run(argc - 1, argv + 1);
+	fprintf(stderr, "crispd: %s: unknown command; see crispd --help\n", argv[1]);
+	return CMD_USAGE;
+}

@@ -1,0 +1,22 @@
+/*
+ * ListPodSandbox: the pods that pass the filter, from memory.
+ */
+#include "proto/cri.pb-c.h"
+#include "server/grpc/call.h"
+#include "server/rpc/rpc.h"
+#include "server/service.h"
+
+static int list_pod_sandbox(struct call *call, const void *message, void *answer, struct err *err)
+{
+	const Cri__ListPodSandboxRequest *request = message;
+
+	return pods_list(call_service(call)->sandboxes, request->filter, call_arena(call), answer, err);
+}
+
+const struct rpc rpc_list_pod_sandbox = {
+	.service = "RuntimeService",
+	.method = "ListPodSandbox",
+	.speed = RPC_FAST,
+	.effect = RPC_READS,
+	.handle = list_pod_sandbox,
+};

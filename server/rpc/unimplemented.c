@@ -1,0 +1,33 @@
+/*
+ * The RPCs that are registered but not built yet. Without a handler the dispatcher answers UNIMPLEMENTED and
+ * names the RPC, after the request was read and checked like any other. An RPC that gets built moves to a
+ * file of its own.
+ */
+#include "server/rpc/rpc.h"
+#include "server/rpc/unimplemented.h"
+
+#define RUNTIME(name)                                                                                 \
+	{                                                                                             \
+		.service = "RuntimeService", .method = (name), .speed = RPC_FAST, .effect = RPC_READS \
+	}
+
+const struct rpc rpc_unimplemented[RPC_UNIMPLEMENTED_COUNT] = {
+	[RPC_EXEC] = RUNTIME("Exec"),
+	[RPC_ATTACH] = RUNTIME("Attach"),
+	[RPC_PORT_FORWARD] = RUNTIME("PortForward"),
+	[RPC_CONTAINER_STATS] = RUNTIME("ContainerStats"),
+	[RPC_LIST_CONTAINER_STATS] = RUNTIME("ListContainerStats"),
+	[RPC_STREAM_CONTAINER_STATS] = RUNTIME("StreamContainerStats"),
+	[RPC_POD_SANDBOX_STATS] = RUNTIME("PodSandboxStats"),
+	[RPC_LIST_POD_SANDBOX_STATS] = RUNTIME("ListPodSandboxStats"),
+	[RPC_STREAM_POD_SANDBOX_STATS] = RUNTIME("StreamPodSandboxStats"),
+	[RPC_UPDATE_CONTAINER_RESOURCES] = RUNTIME("UpdateContainerResources"),
+	[RPC_UPDATE_POD_SANDBOX_RESOURCES] = RUNTIME("UpdatePodSandboxResources"),
+	[RPC_CHECKPOINT_CONTAINER] = RUNTIME("CheckpointContainer"),
+	[RPC_CHECKPOINT_POD] = RUNTIME("CheckpointPod"),
+	[RPC_RESTORE_POD] = RUNTIME("RestorePod"),
+	[RPC_GET_CONTAINER_EVENTS] = RUNTIME("GetContainerEvents"),
+	[RPC_LIST_METRIC_DESCRIPTORS] = RUNTIME("ListMetricDescriptors"),
+	[RPC_LIST_POD_SANDBOX_METRICS] = RUNTIME("ListPodSandboxMetrics"),
+	[RPC_STREAM_POD_SANDBOX_METRICS] = RUNTIME("StreamPodSandboxMetrics"),
+};

@@ -1,0 +1,190 @@
+/*
+ * sandboxes ask images for layers and images ask sandboxes which layers are in use: the circle is closed by a
+ * pointer that images are given at birth and that is filled when sandboxes are there.
+ *
+ * Work that is shared between calls (a pull, a pod being made) runs on pools of its own, so that calls which
+ * wait for it can't take the threads it needs.
+ */
+#include "server/service.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+
+#define POOL_IDLE (10 * NS_PER_SEC)
+
+enum { POOL_QUEUE = 4096 };
+
+static void log_warnings(const struct strv *warnings)
+{
+	for (size_t i = 0; warnings && i < warnings->len; i++)
+		log_warn("%s", warnings->items[i]);
+}
+
+static int open_images(struct service *service, struct err *err)
+{
+	struct images_options options = {
+		.config = service->config,
+		.pool = service->image_pool,
+		.layer_in_use = sandboxes_layer_in_use,
+		.data = &service->sandboxes,
+	};
+
+	service->images = images_open(&options, err);
+	if (!service->images)
+		return err_prefix(err, "image store");
+	log_warnings(images_warnings(service->images));
+	return 0;
+}
+
+static int open_sandboxes(struct service *service, struct loop *loop, struct err *err)
+{
+	struct sandboxes_options options = {
+		.config = service->config,
+		.images = service->images,
+		.network = service->network,
+		.handlers = service->handlers,
+		.loop = loop,
+		.pool = service->sandbox_pool,
+	};
+
+	service->sandboxes = sandboxes_open(&options, err);
+	if (!service->sandboxes)
+		return err_prefix(err, "pods and containers");
+	log_warnings(sandboxes_warnings(service->sandboxes));
+	return 0;
+}
+
+/* An unusable handler is told and shown by Status; it does not keep the node's other handlers from working.
+ */
+static int open_handlers(struct service *service, struct err *err)
+{
+	const struct handler *handler;
+
+	service->handlers = handlers_open(service->config, false, err);
+	if (!service->handlers)
+		return err_prefix(err, "runtime handlers");
+	for (size_t i = 0; (handler = handlers_at(service->handlers, i)); i++) {
+		if (!handler->problem)
+			log_info("runtime handler %s: %s (%s)", handler->name, handler->path,
+				 handler->version);
+		else if (handler == handlers_find(service->handlers, ""))
+			log_error("default runtime handler %s: %s; install it and restart crispd",
+				  handler->name, handler->problem);
+		else
+			log_info("runtime handler %s is not offered: %s", handler->name, handler->problem);
+	}
+	return 0;
+}
+
+static int open_all(struct service *service, struct loop *loop, struct err *err)
+{
+	if (open_handlers(service, err) < 0 || open_images(service, err) < 0)
+		return -1;
+	service->network = network_open(service->config, loop, err);
+	if (!service->network)
+		return err_prefix(err, "pod network");
+	return open_sandboxes(service, loop, err);
+}
+
+struct service *service_open(const struct config *config, struct loop *loop, struct err *err)
+{
+	struct service *service = xnew(struct service);
+	size_t threads = (size_t)config->api.workers_max;
+
+	lock_init(&service->lock, "service", LOCK_CONFIG);
+	service->config = config_ref(config);
+	service->pod_cidr = xstrdup("");
+	service->image_pool = pool_new(&(struct pool_options){
+		.name = "image", .threads_max = threads, .queue_max = POOL_QUEUE, .idle_ns = POOL_IDLE });
+	service->sandbox_pool = pool_new(&(struct pool_options){
+		.name = "sandbox", .threads_max = threads, .queue_max = POOL_QUEUE, .idle_ns = POOL_IDLE });
+	if (open_all(service, loop, err) < 0)
+		return service_close(service);
+	return service;
+}
+
+struct service *service_close(struct service *service)
+{
+	struct sandboxes *sandboxes;
+
+	if (!service)
+		return NULL;
+	sandboxes = service->sandboxes;
+	if (sandboxes)
+		sandboxes_free(sandboxes);
+	if (service->network)
+		network_free(service->network);
+	if (service->images)
+		images_free(service->images);
+	if (service->handlers)
+		handlers_free(service->handlers);
+	pool_free(service->sandbox_pool);
+	pool_free(service->image_pool);
+	config_unref(service->config);
+	lock_done(&service->lock);
+	free(service->pod_cidr);
+	free(service);
+	return NULL;
+}
+
+struct config *service_config(struct service *service)
+{
+	struct config *config;
+
+	lock_take(&service->lock);
+	config = config_ref(service->config);
+	lock_drop(&service->lock);
+	return config;
+}
+
+int service_reload(struct service *service, const struct config *config, struct err *err)
+{
+	struct config *old;
+
+	if (images_reload(service->images, config, err) < 0)
+		return -1;
+	lock_take(&service->lock);
+	old = service->config;
+	service->config = config_ref(config);
+	lock_drop(&service->lock);
+	config_unref(old);
+	return 0;
+}
+
+void service_set_pod_cidr(struct service *service, const char *cidr)
+{
+	char *copy = xstrdup(cidr), *old;
+
+	lock_take(&service->lock);
+	old = service->pod_cidr;
+	service->pod_cidr = copy;
+	lock_drop(&service->lock);
+	free(old);
+}
+
+char *service_pod_cidr(struct service *service)
+{
+	char *copy;
+
+	lock_take(&service->lock);
+	copy = xstrdup(service->pod_cidr);
+	lock_drop(&service->lock);
+	return copy;
+}
+
+void service_touch(struct service *service)
+{
+	CLEANUP(arena_freep) struct arena *arena = arena_new(1024 * 1024);
+	Cri__PodSandboxFilter pod_filter = CRI__POD_SANDBOX_FILTER__INIT;
+	Cri__ListPodSandboxResponse pods = CRI__LIST_POD_SANDBOX_RESPONSE__INIT;
+	struct image *image = NULL;
+	struct err ignored = { 0 };
+
+	/* An id that no pod and no image has: nothing is copied, but the maps are locked and read. */
+	pod_filter.id = (char *)"0000000000000000000000000000000000000000000000000000000000000000";
+	if (pods_list(service->sandboxes, &pod_filter, arena, &pods, &ignored) < 0)
+		err_clear(&ignored);
+	if (images_find(service->images, pod_filter.id, &image, &ignored) == 0)
+		image_unref(image);
+}

@@ -1,0 +1,50 @@
+/*
+ * What the RPCs act on: pods and containers, images, the network, runtime handlers, and the configuration of
+ * the moment.
+ *
+ * service_open() builds the floors from below (handlers, images, network, sandboxes), service_close() takes
+ * them down in reverse. The pointers are fixed in between; what they point to is thread-safe. Configuration
+ * is a snapshot that SIGHUP replaces: take a reference with service_config(), never keep it longer than a
+ * call.
+ */
+#ifndef SERVER_SERVICE_H
+#define SERVER_SERVICE_H
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "cni/network.h"
+#include "config/config.h"
+#include "conmon/handler.h"
+#include "image/images.h"
+#include "sandbox/sandboxes.h"
+
+struct service {
+	struct handlers *handlers;
+	struct images *images;
+	struct network *network;
+	struct sandboxes *sandboxes;
+
+	struct pool *image_pool,
+		*sandbox_pool; /* work that calls wait for, apart from the calls' own workers */
+	struct lock lock;
+	struct config *config; /* under lock */
+	char *pod_cidr;        /* under lock; never NULL */
+};
+
+/* loop: not yet running; outlives the service. What could not be read is logged here. */
+struct service *service_open(const struct config *config, struct loop *loop, struct err *err);
+struct service *service_close(struct service *service); /* accepts NULL, returns NULL */
+
+struct config *service_config(struct service *service); /* a reference */
+/* Hands a new configuration to all who can take it; on failure nothing has changed. */
+int service_reload(struct service *service, const struct config *config, struct err *err) MUST_CHECK;
+
+void service_set_pod_cidr(struct service *service, const char *cidr);
+char *service_pod_cidr(struct service *service); /* malloc'd, never NULL */
+
+/* Goes through the stores' locks: returns soon, or never, when one of them is stuck. For the watchdog. */
+void service_touch(struct service *service);
+
+#endif
