@@ -65,11 +65,17 @@ static bool stderr_is_journal(void)
 	return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
+/* sd_journal_sendv() drops what it is given, without an error, where no journal runs. */
+static bool journal_runs(void)
+{
+	return access("/run/systemd/journal/socket", W_OK) == 0;
+}
+
 int log_setup(const struct log_options *options, struct err *err)
 {
 	bool filtered = !str_empty(options->filter);
-	bool journal = options->target == LOG_TARGET_JOURNAL ||
-		       (options->target == LOG_TARGET_AUTO && stderr_is_journal());
+	bool journal = journal_runs() && (options->target == LOG_TARGET_JOURNAL ||
+					  (options->target == LOG_TARGET_AUTO && stderr_is_journal()));
 	regex_t filter, old;
 
 	if (filtered) {

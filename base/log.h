@@ -24,7 +24,7 @@ struct log_options {
 	const char *filter; /* POSIX extended regex on the message; NULL or "": everything */
 };
 
-/* May be called again (reload); on failure (bad regex) nothing changes. */
+/* May be called again (reload); on failure (bad regex) nothing changes. Where no journal runs, stderr is the target. */
 int log_setup(const struct log_options *options, struct err *err) MUST_CHECK;
 void log_done(void);
 bool log_level_parse(const char *name, enum log_level *ret); /* CRI-O's names: fatal panic error warn info debug trace */
