@@ -61,7 +61,8 @@ struct pause_started {
 int pause_start(const struct pause_spec *spec, const struct ctx *ctx, struct pause_started *ret,
 		struct err *err) MUST_CHECK;
 /* From here on pause lives by itself. Called once its pid and start time are on disk, so that a crash of
- * crispd in between leaves no process that nobody knows. UNAVAILABLE when it has died. */
+ * crispd in between leaves no process that nobody knows. UNAVAILABLE when it has died. The
+ * process may have been taken out of *started before. */
 int pause_keep(struct pause_started *started, struct err *err) MUST_CHECK;
 /* Closes both descriptors; an unkept pause ends by itself (pins stay: namespaces_unpin). Also for CLEANUP. */
 void pause_started_done(struct pause_started *started);
