@@ -1,6 +1,11 @@
 /*
  * exec_sync(): `RUNTIME exec --process FILE --pid-file FILE ID`, fed nothing, read in one poll loop.
  *
+ * crun hands our pipes on to the command and waits for it. runc (and what is built like it) puts pipes of its
+ * own between and waits for their end, which a child in the background may put off for ever; only `exec
+ * --detach` hands ours on, but then nobody waits. For those, conmon is the one that waits: with the log
+ * driver "passthrough" it touches no output, it is the command's subreaper and ends with its exit code.
+ *
  * Every process of an exec carries a mark that it cannot shed by accident (conmon/procs.h), put into the
  * process document as one more rlimit. When the time is up, the marked ones are killed first, so that the
  * runtime sees its child end, reaps it and ends by itself; what is left of the runtime goes after that. Only
@@ -123,24 +128,54 @@ static int open_stream(struct stream *stream, int *ret_write, struct err *err)
 	return 0;
 }
 
+static void build_argv(const struct session *session, struct strv *argv)
+{
+	const struct runtime_target *target = &session->spec->target;
+
+	if (target->handler->is_crun) {
+		verb_argv(target, argv);
+		strv_add(argv, "exec");
+		strv_add(argv, "--process");
+		strv_add(argv, session->process_path);
+		strv_add(argv, "--pid-file");
+		strv_add(argv, session->pid_path);
+		strv_add(argv, target->id);
+		return;
+	}
+	strv_add(argv, target->handler->monitor);
+	strv_add(argv, "--sync");
+	strv_add(argv, "-e");
+	strv_add(argv, "--exec-process-spec");
+	strv_add(argv, session->process_path);
+	strv_add(argv, "-c");
+	strv_add(argv, target->id);
+	strv_add(argv, "-r");
+	strv_add(argv, target->handler->path);
+	strv_add(argv, "-p");
+	strv_add(argv, session->pid_path);
+	strv_add(argv, "-l");
+	strv_add(argv, "passthrough");
+	strv_add(argv, "--log-level");
+	strv_add(argv, "error");
+	strv_add(argv, "--runtime-arg");
+	strv_addf(argv, "--root=%s", target->handler->root);
+}
+
 static int start(struct session *session, struct err *err)
 {
-	const struct exec_spec *spec = session->spec;
+	const struct handler *handler = session->spec->target.handler;
 	struct strv argv CLEANUP(strv_done) = STRV_INIT;
-	CLEANUP(fd_closep) int out = -1, err_out = -1;
+	CLEANUP(fd_closep) int out = -1, err_out = -1, cwd = -1;
 
-	if (open_stream(&session->streams[0], &out, err) < 0 ||
+	/* conmon leaves a file "oom" where it stands when the container runs out of memory meanwhile. */
+	cwd = dir_open(AT_FDCWD, session->spec->run_dir, err);
+	if (cwd < 0 || open_stream(&session->streams[0], &out, err) < 0 ||
 	    open_stream(&session->streams[1], &err_out, err) < 0)
 		return -1;
-	verb_argv(&spec->target, &argv);
-	strv_add(&argv, "exec");
-	strv_add(&argv, "--process");
-	strv_add(&argv, session->process_path);
-	strv_add(&argv, "--pid-file");
-	strv_add(&argv, session->pid_path);
-	strv_add(&argv, spec->target.id);
-	struct command command = { .path = spec->target.handler->path,
+	build_argv(session, &argv);
+	struct command command = { .path = handler->is_crun ? handler->path : handler->monitor,
 				   .argv = (const char *const *)argv.items,
+				   .cwd = cwd,
 				   .fds = { { out, 1 }, { err_out, 2 } },
 				   .fds_len = 2 };
 	return command_start(&command, &session->runtime, err);
