@@ -28,7 +28,7 @@ struct snapshot {
 struct loading {
 	struct arena *scratch; /* the tree */
 	struct arena *arena;   /* the snapshot's */
-	struct toml_value *tree;
+	const struct toml_value *tree;
 	struct err *err;
 };
 
@@ -263,49 +263,36 @@ static int decode_all(const struct loading *loading, struct config *config)
 	return check_together(loading, config);
 }
 
-static int read_into(const struct loading *loading, const char *path)
+static int read_into(struct toml_value *tree, const char *path, struct arena *scratch, struct err *err)
 {
 	struct toml_value *document;
 
-	if (toml_read(path, loading->scratch, &document, loading->err) < 0)
+	if (toml_read(path, scratch, &document, err) < 0)
 		return -1;
-	toml_merge(loading->tree, document, loading->scratch);
+	toml_merge(tree, document, scratch);
 	return 0;
 }
 
-static int read_overrides(const struct loading *loading, const char *text)
-{
-	struct toml_source source = { "command line", text, strlen(text) };
-	struct toml_value *document;
-
-	if (toml_parse(&source, loading->scratch, &document, loading->err) < 0)
-		return -1;
-	toml_merge(loading->tree, document, loading->scratch);
-	return 0;
-}
-
-/* Reads what there is; `files` becomes the paths read, in order. */
-static int read_files(const struct loading *loading, const struct config_paths *paths, struct strv *files)
+/* Merges what there is into the tree; `files` becomes the paths read, in order. */
+static int read_files(const struct config_paths *paths, struct toml_value *tree, struct arena *scratch,
+		      struct strv *files, struct err *err)
 {
 	const char *file = paths->file ? paths->file : CONFIG_FILE;
 	CLEANUP(strv_done) struct strv dropins = STRV_INIT;
 	struct err why;
-	struct loading first = *loading;
 
-	first.err = &why;
-	if (read_into(&first, file) == 0)
+	if (read_into(tree, file, scratch, &why) == 0)
 		strv_add(files, file);
 	else if (why.code != RPC_NOT_FOUND || paths->file_needed)
-		return err_set(loading->err, why.code, "%s", why.text);
-	if (toml_dropins(paths->dropins ? paths->dropins : CONFIG_DROPINS, ".toml", &dropins, loading->err) <
-	    0)
+		return err_set(err, why.code, "%s", why.text);
+	if (toml_dropins(paths->dropins ? paths->dropins : CONFIG_DROPINS, ".toml", &dropins, err) < 0)
 		return -1;
 	for (size_t i = 0; i < dropins.len; i++) {
-		if (read_into(loading, dropins.items[i]) < 0)
+		if (read_into(tree, dropins.items[i], scratch, err) < 0)
 			return -1;
 		strv_add(files, dropins.items[i]);
 	}
-	return paths->overrides ? read_overrides(loading, paths->overrides) : 0;
+	return 0;
 }
 
 static struct config_strings keep_strings(const struct strv *strv, struct arena *arena)
@@ -317,33 +304,45 @@ static struct config_strings keep_strings(const struct strv *strv, struct arena 
 	return (struct config_strings){ items, strv->len };
 }
 
+int config_from_tree(const struct toml_value *tree, struct arena *scratch, struct config **ret,
+		     struct err *err)
+{
+	static const struct strv none;
+	struct snapshot *snapshot = snapshot_new();
+	CLEANUP(config_unrefp) struct config *config = &snapshot->config;
+	struct loading loading = { scratch, snapshot->arena, tree, err };
+
+	if (decode_all(&loading, config) < 0)
+		return -1;
+	config->files = keep_strings(&none, snapshot->arena);
+	*ret = TAKE(config);
+	return 0;
+}
+
 int config_load(const struct config_paths *paths, struct config **ret, struct err *err)
 {
 	static const struct config_paths usual;
 	CLEANUP(arena_freep) struct arena *scratch = arena_new(0);
 	CLEANUP(strv_done) struct strv files = STRV_INIT;
-	struct snapshot *snapshot = snapshot_new();
-	CLEANUP(config_unrefp) struct config *config = &snapshot->config;
-	struct loading loading = { scratch, snapshot->arena, toml_new_table("", scratch), err };
+	struct toml_value *tree = toml_new_table("", scratch);
+	struct config *config;
 
-	if (read_files(&loading, paths ? paths : &usual, &files) < 0 || decode_all(&loading, config) < 0)
+	if (read_files(paths ? paths : &usual, tree, scratch, &files, err) < 0 ||
+	    config_from_tree(tree, scratch, &config, err) < 0)
 		return -1;
-	config->files = keep_strings(&files, snapshot->arena);
-	*ret = TAKE(config);
+	config->files = keep_strings(&files, ((struct snapshot *)config)->arena);
+	*ret = config;
 	return 0;
 }
 
 struct config *config_defaults(void)
 {
 	CLEANUP(arena_freep) struct arena *scratch = arena_new(0);
-	struct strv none = STRV_INIT;
-	struct snapshot *snapshot = snapshot_new();
-	struct loading loading = { scratch, snapshot->arena, toml_new_table("", scratch), NULL };
-	int decoded = decode_all(&loading, &snapshot->config);
+	struct config *config = NULL;
+	int decoded = config_from_tree(toml_new_table("", scratch), scratch, &config, NULL);
 
 	assert(decoded == 0);
-	snapshot->config.files = keep_strings(&none, snapshot->arena);
-	return &snapshot->config;
+	return config;
 }
 
 const struct config_runtime *config_find_runtime(const struct config *config, const char *name)

@@ -76,6 +76,10 @@ struct config_target {
 /* Fills the key's field from value. */
 int config_key_decode(const struct config_key *key, const struct toml_value *value,
 		      const struct config_target *target, struct err *err) MUST_CHECK;
+/* A snapshot from a merged tree; its list of files is empty. scratch is the arena that the tree lives in. */
+struct config;
+int config_from_tree(const struct toml_value *tree, struct arena *scratch, struct config **ret,
+		     struct err *err) MUST_CHECK;
 /* Appends the field's value as TOML. */
 void config_key_print(const struct config_key *key, const void *base, struct str *out);
 

@@ -402,7 +402,7 @@ static int note_helpers(struct registries *registries, const struct toml_value *
 	return 0;
 }
 
-static int apply(struct registries *registries, const struct toml_value *root, struct err *err)
+int registries_apply(struct registries *registries, const struct toml_value *root, struct err *err)
 {
 	struct document document = { 0 };
 
@@ -434,7 +434,7 @@ static int apply_file(struct registries *registries, const char *path, struct er
 			return 0;
 		return err_set(err, why.code, "%s", why.text);
 	}
-	return apply(registries, root, err);
+	return registries_apply(registries, root, err);
 }
 
 int registries_load(const struct registries_paths *paths, struct registries **ret, struct err *err)

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "base/str.h"
+#include "config/toml.h"
 
 enum registries_short_mode { SHORT_PERMISSIVE, SHORT_ENFORCING, SHORT_DISABLED };
 enum registries_mirror_use { MIRROR_ALL, MIRROR_DIGEST_ONLY, MIRROR_TAG_ONLY };
@@ -53,6 +54,9 @@ struct registries {
 };
 
 struct registries *registries_new(void);
+/* Applies one file's content on top of what came before. */
+int registries_apply(struct registries *registries, const struct toml_value *root,
+		     struct err *err) MUST_CHECK;
 /* "docker.io/nginx" -> "docker.io/library/nginx", index.docker.io -> docker.io; allocated in arena. */
 const char *registries_normal_name(const char *name, struct arena *arena);
 

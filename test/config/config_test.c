@@ -2,6 +2,8 @@
  * differences. */
 #include "scratch.h"
 
+#include <pthread.h>
+
 #include "base/clock.h"
 #include "base/str.h"
 #include "config/config.h"
@@ -411,6 +413,29 @@ static void test_references(void **state UNUSED)
 	assert_null(config_ref(NULL));
 }
 
+static void *take_and_drop(void *data)
+{
+	for (int i = 0; i < 10000; i++) {
+		const struct config *mine = config_ref(data);
+		assert_string_equal(mine->root, "/var/lib/crisp");
+		config_unref(mine);
+	}
+	config_unref(data);
+	return NULL;
+}
+
+static void test_references_from_many_threads(void **state UNUSED)
+{
+	struct config *config = config_defaults();
+	pthread_t threads[4];
+
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, take_and_drop, config_ref(config)), 0);
+	config_unref(config);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,7 +445,7 @@ int main(void)
 		cmocka_unit_test(test_bad_texts),     cmocka_unit_test(test_socket_path_length),
 		cmocka_unit_test(test_keys_together), cmocka_unit_test(test_dropins),
 		cmocka_unit_test(test_print),         cmocka_unit_test(test_diff),
-		cmocka_unit_test(test_references),
+		cmocka_unit_test(test_references),    cmocka_unit_test(test_references_from_many_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
