@@ -23,7 +23,7 @@ __attribute__((format(printf, 2, 0))) static void set_text(struct err *err, cons
 		mark_truncated(err->text);
 }
 
-int err_set(struct err *err, enum rpc_code code, const char *fmt, ...)
+int(err_set)(struct err *err, enum rpc_code code, const char *fmt, ...)
 {
 	va_list args;
 
@@ -51,7 +51,7 @@ static enum rpc_code code_of_errno(int error)
 	}
 }
 
-int err_errno(struct err *err, const char *fmt, ...)
+int(err_errno)(struct err *err, const char *fmt, ...)
 {
 	int saved = errno;
 	va_list args;
@@ -73,7 +73,7 @@ int err_errno(struct err *err, const char *fmt, ...)
 	return -1;
 }
 
-int err_prefix(struct err *err, const char *fmt, ...)
+int(err_prefix)(struct err *err, const char *fmt, ...)
 {
 	char front[ERR_TEXT_MAX];
 	va_list args;

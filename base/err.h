@@ -6,7 +6,8 @@
  * with err_prefix(). There is nothing to free and nothing thread-local. The code is chosen where the meaning
  * is known ("no such container" is RPC_NOT_FOUND); an errno only ever enters the text (write %m).
  *
- * Threads: a struct err belongs to one thread at a time. Codes: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
+ * Threads: a struct err belongs to one thread at a time. Codes:
+ * https://grpc.github.io/grpc/core/md_doc_statuscodes.html
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
@@ -40,15 +41,35 @@ struct err {
 	char text[ERR_TEXT_MAX];
 };
 
-/* Sets code and text; always returns -1, so that `return err_set(...)` reads well. err may be NULL. %m works. */
-int err_set(struct err *err, enum rpc_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4), cold));
+/* Sets code and text; always returns -1, so that `return err_set(...)` reads well. err may be NULL. %m works.
+ */
+int err_set(struct err *err, enum rpc_code code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4), cold));
 
-/* The same for a failed system call: RESOURCE_EXHAUSTED for ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM, EAGAIN (of
- * process creation) and RPC_INTERNAL otherwise; ": strerror(errno)" is appended. */
+/* The same for a failed system call: RESOURCE_EXHAUSTED for ENOSPC, EDQUOT, EMFILE, ENFILE, ENOMEM, EAGAIN
+ * (of process creation) and RPC_INTERNAL otherwise; ": strerror(errno)" is appended. */
 int err_errno(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
 
 /* Puts "fmt: " before the text; keeps the code; returns -1. */
 int err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
+
+/* The compiler learns here that all three return -1, so it knows that outputs are set whenever 0 came back.
+ */
+#define err_set(...)                    \
+	({                              \
+		(err_set)(__VA_ARGS__); \
+		-1;                     \
+	})
+#define err_errno(...)                    \
+	({                                \
+		(err_errno)(__VA_ARGS__); \
+		-1;                       \
+	})
+#define err_prefix(...)                    \
+	({                                 \
+		(err_prefix)(__VA_ARGS__); \
+		-1;                        \
+	})
 
 void err_clear(struct err *err);
 
