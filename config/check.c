@@ -58,8 +58,8 @@ void check_freep(struct check_report **report)
 	check_free(*report);
 }
 
-static void add(struct check_report *report, const struct check_finding *finding, const char *fmt,
-		va_list args)
+static void __attribute__((format(printf, 3, 0)))
+add(struct check_report *report, const struct check_finding *finding, const char *fmt, va_list args)
 {
 	CLEANUP(freep) char *seen = xvasprintf(fmt, args);
 

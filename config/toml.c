@@ -70,7 +70,7 @@ static int walk_dots(struct toml_scan *scan, const struct toml_key *key, struct 
 {
 	for (size_t i = 0; i + 1 < key->len; i++) {
 		const struct toml_entry *entry = toml_find_text(*table, key->parts[i]);
-		struct toml_value *next;
+		struct toml_value *next = NULL;
 
 		if (entry) {
 			next = entry->value;
@@ -92,7 +92,7 @@ static int walk_dots(struct toml_scan *scan, const struct toml_key *key, struct 
 static int parse_pair(struct toml_scan *scan, struct toml_value *table, int depth)
 {
 	struct toml_key key;
-	struct toml_value *value;
+	struct toml_value *value = NULL;
 
 	if (toml_scan_key(scan, &key) < 0)
 		return -1;
@@ -117,7 +117,7 @@ static int parse_pair(struct toml_scan *scan, struct toml_value *table, int dept
 static int parse_array(struct toml_scan *scan, struct toml_array *array, int depth)
 {
 	for (;;) {
-		struct toml_value *item;
+		struct toml_value *item = NULL;
 
 		toml_scan_gap(scan);
 		if (toml_scan_skip(scan, ']'))
@@ -152,7 +152,7 @@ static int parse_inline_table(struct toml_scan *scan, struct toml_value *table, 
 static int parse_value(struct toml_scan *scan, int depth, struct toml_value **ret)
 {
 	char c = toml_scan_peek(scan, 0);
-	struct toml_value *value;
+	struct toml_value *value = NULL;
 
 	if (depth >= TOML_DEPTH_MAX && (c == '[' || c == '{'))
 		return too_deep(scan);
@@ -178,7 +178,7 @@ static int walk_header(struct toml_scan *scan, const struct toml_key *key, struc
 {
 	for (size_t i = 0; i + 1 < key->len; i++) {
 		const struct toml_entry *entry = toml_find_text(*table, key->parts[i]);
-		struct toml_value *next;
+		struct toml_value *next = NULL;
 
 		if (entry) {
 			next = entry->value;
@@ -203,7 +203,7 @@ static int open_table(struct toml_scan *scan, const struct toml_key *key, struct
 {
 	const struct toml_text *last = &key->parts[key->len - 1];
 	struct toml_entry *old = toml_find_text(*table, *last);
-	struct toml_value *fresh;
+	struct toml_value *fresh = NULL;
 
 	if (old) {
 		if (old->value->type != TOML_TABLE || old->value->table.origin != TOML_BY_PATH)
@@ -225,7 +225,7 @@ static int open_element(struct toml_scan *scan, const struct toml_key *key, stru
 {
 	const struct toml_text *last = &key->parts[key->len - 1];
 	const struct toml_entry *old = toml_find_text(*table, *last);
-	struct toml_value *array, *fresh;
+	struct toml_value *array = NULL, *fresh = NULL;
 
 	if (old) {
 		array = old->value;
@@ -292,7 +292,7 @@ int toml_parse(const struct toml_source *source, struct arena *arena, struct tom
 		.arena = arena,
 		.err = err,
 	};
-	struct toml_value *root;
+	struct toml_value *root = NULL;
 
 	if (source->len > TOML_SIZE_MAX)
 		return err_set(err, RPC_INVALID_ARGUMENT, "%s:1: larger than %d bytes", source->name,
