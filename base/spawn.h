@@ -93,4 +93,9 @@ int process_wait(struct process *process, const struct ctx *ctx, int *ret_status
 /* Waits until any process (ours or not) has ended. */
 int process_wait_gone(const struct process *process, const struct ctx *ctx, struct err *err) MUST_CHECK;
 
+#ifdef CRISP_FAULTS
+/* Only in builds of spawn.c with CRISP_FAULTS, for tests: as if the kernel had no clone3. */
+extern bool spawn_fault_no_clone3;
+#endif
+
 #endif

@@ -119,4 +119,24 @@ static inline void assert_aborts(const char *scenario, const char *message)
 	assert_contains(text, message);
 }
 
+/* Neither gone nor a zombie, by /proc. */
+static inline bool pid_alive(int pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	CLEANUP(freep) char *text = NULL;
+	if (pid <= 0 || file_read_virtual(AT_FDCWD, path, 4096, &text, NULL) < 0)
+		return false;
+	const char *end = strrchr(text, ')');
+	return end && end[2] != 'Z' && end[2] != 'X';
+}
+
+static inline void assert_dies(int pid)
+{
+	for (int i = 0; i < 5000 && pid_alive(pid); i++)
+		usleep(1000);
+	assert_false(pid_alive(pid));
+}
+
 #endif
