@@ -112,7 +112,8 @@ struct config_paths {
 				  NULL */
 };
 
-/* paths may be NULL. INVALID_ARGUMENT and "file:line: key: what" for a bad file; *ret has one reference. */
+/* paths may be NULL. INVALID_ARGUMENT and "file:line: key: what" for bad content, NOT_FOUND for a needed file
+ * that is not there; *ret has one reference. */
 int config_load(const struct config_paths *paths, struct config **ret, struct err *err) MUST_CHECK;
 /* The embedded defaults alone. */
 struct config *config_defaults(void);

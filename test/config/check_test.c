@@ -34,6 +34,24 @@ static const char hybrid[] =
 	"40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n"
 	"41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
 
+/* Points every path of the configuration into the scratch directory. */
+static void load_config(struct host *host)
+{
+	const char *path = host->scratch.path;
+	struct err err = { 0 };
+	CLEANUP(freep)
+	char *text = xasprintf(
+		"[crisp]\nroot = \"%s/root/crisp\"\nrunroot = \"%s/run/crisp\"\n[crisp.runtime]\nconmon = "
+		"\"%s/bin/conmon\"\n[crisp.runtime.runtimes.crun]\nruntime_path = \"%s/bin/crun\"\n"
+		"[crisp.runtime.runtimes.runc]\nruntime_path = \"%s/bin/runc\"\n[crisp.network]\n"
+		"network_dir = \"%s/net.d\"\nplugin_dirs = [\"%s/none\", \"%s/plugins\"]\n",
+		path, path, path, path, path, path, path, path);
+	scratch_write(&host->scratch, "crisp.toml", text);
+	CLEANUP(freep) char *file = scratch_path(&host->scratch, "crisp.toml");
+	if (config_load(&(struct config_paths){ .file = file, .dropins = path }, &host->config, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
 /* A good host on hybrid cgroups, with crun 1.14 and runc. */
 static struct host host_new(void)
 {
@@ -71,8 +89,6 @@ static struct host host_new(void)
 		{ "plugins/host-local", "" },
 	};
 	struct host host = { .scratch = scratch_new() };
-	const char *path = host.scratch.path;
-	struct err err = { 0 };
 
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
 		scratch_dir(&host.scratch, dirs[i]);
@@ -87,17 +103,7 @@ static struct host host_new(void)
 	write_program(&host.scratch, "bin/crun", "crun version 1.14");
 	write_program(&host.scratch, "bin/runc", "runc version 1.1.5");
 	write_program(&host.scratch, "bin/conmon", "conmon version 2.1.6");
-	CLEANUP(freep)
-	char *text = xasprintf(
-		"[crisp]\nroot = \"%s/root/crisp\"\nrunroot = \"%s/run/crisp\"\n[crisp.runtime]\nconmon = "
-		"\"%s/bin/conmon\"\n[crisp.runtime.runtimes.crun]\nruntime_path = \"%s/bin/crun\"\n"
-		"[crisp.runtime.runtimes.runc]\nruntime_path = \"%s/bin/runc\"\n[crisp.network]\n"
-		"network_dir = \"%s/net.d\"\nplugin_dirs = [\"%s/none\", \"%s/plugins\"]\n",
-		path, path, path, path, path, path, path, path);
-	scratch_write(&host.scratch, "crisp.toml", text);
-	CLEANUP(freep) char *file = scratch_path(&host.scratch, "crisp.toml");
-	if (config_load(&(struct config_paths){ .file = file, .dropins = path }, &host.config, &err) < 0)
-		fail_msg("%s", err.text);
+	load_config(&host);
 	return host;
 }
 
