@@ -1,8 +1,8 @@
 /*
  * State is written by file_replace() alone. Its temporary has a fixed name, so a crash leaves at most one
- * leftover for each file; two writers of one name are kept apart by flock(2) on the temporary, and a writer
- * that finds its temporary renamed away while it waited opens a new one. fsync of the directory makes the
- * rename durable.
+ * leftover for each file; flock(2) tells whether another writer of the same name is at work on it, and then a
+ * temporary with a random name is used: no writer waits for another, and the last rename wins. fsync of the
+ * directory makes the rename durable.
  *
  * Reading state never opens anything but a regular file: the name is pinned with O_PATH first, looked at, and
  * only then opened through /proc/self/fd, so a FIFO or a device put there is never touched.
@@ -21,7 +21,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READ_CHUNK = 4096, TEMP_TRIES = 100 };
+#include "base/id.h"
+
+enum { READ_CHUNK = 4096 };
 
 #ifdef CRISP_FAULTS
 _Thread_local int file_fault_step = -1;
@@ -240,32 +242,41 @@ int file_write_virtual(int dir, const char *name, const char *value, struct err 
 	return 0;
 }
 
-/* Opens and locks the temporary, empty. The lock keeps a second writer of the same name out of it. */
-static int open_temp(int dir, const char *temp)
+/* The temporary of fixed name, locked and empty; -1 with errno: EWOULDBLOCK when another writer has it. */
+static int open_fixed_temp(int dir, const char *temp)
 {
-	for (int i = 0; i < TEMP_TRIES; i++) {
-		CLEANUP(fd_closep)
-		int fd = openat(dir, temp, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-		struct stat ours, named;
-		int locked;
+	CLEANUP(fd_closep) int fd = openat(dir, temp, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	struct stat ours, named;
 
-		if (fd < 0)
-			return -1;
-		do
-			locked = flock(fd, LOCK_EX);
-		while (locked < 0 && errno == EINTR);
-		if (locked < 0 || fstat(fd, &ours) < 0)
-			return -1;
-		if (fstatat(dir, temp, &named, AT_SYMLINK_NOFOLLOW) < 0) {
-			if (errno != ENOENT)
-				return -1;
-			continue;
-		}
-		if (ours.st_dev == named.st_dev && ours.st_ino == named.st_ino)
-			return ftruncate(fd, 0) < 0 ? -1 : TAKE_FD(fd);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &ours) < 0)
+		return -1;
+	/* Another writer may have renamed this very file into place between our open and our lock. */
+	if (fstatat(dir, temp, &named, AT_SYMLINK_NOFOLLOW) < 0 || ours.st_dev != named.st_dev ||
+	    ours.st_ino != named.st_ino) {
+		errno = EWOULDBLOCK;
+		return -1;
 	}
-	errno = EBUSY;
-	return -1;
+	return ftruncate(fd, 0) < 0 ? -1 : TAKE_FD(fd);
+}
+
+/* Opens a temporary that is ours alone; its name goes to *ret_temp, malloc'd. */
+static int open_temp(int dir, const char *name, char **ret_temp)
+{
+	CLEANUP(freep) char *temp = xasprintf(".%s.new", name);
+	int fd = open_fixed_temp(dir, temp);
+
+	if (fd < 0 && errno == EWOULDBLOCK) {
+		unsigned char bytes[8];
+		char hex[2 * sizeof(bytes) + 1];
+		random_bytes(bytes, sizeof(bytes));
+		hex_encode(bytes, sizeof(bytes), hex);
+		free(temp);
+		temp = xasprintf(".%s.%s.new", name, hex);
+		fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	}
+	if (fd >= 0)
+		*ret_temp = TAKE(temp);
+	return fd;
 }
 
 /* dir may be an O_PATH descriptor, which fsync refuses. */
@@ -280,7 +291,7 @@ static int sync_dir(int dir)
 
 struct replacement {
 	int dir;
-	const char *name, *temp;
+	const char *name;
 	const void *data;
 	size_t len;
 	mode_t mode;
@@ -288,39 +299,36 @@ struct replacement {
 };
 
 /* Everything until the new file stands under its name; -1 with errno leaves the old one. */
-static int put_in_place(const struct replacement *replacement)
+static int put_in_place(const struct replacement *r)
 {
-	const struct replacement *r = replacement;
-	CLEANUP(fd_closep) int fd = open_temp(r->dir, r->temp);
+	CLEANUP(freep) char *temp = NULL;
+	CLEANUP(fd_closep) int fd = open_temp(r->dir, r->name, &temp);
 
 	if (fd < 0)
 		return -1;
 	if (fault(FILE_STEP_WRITE) == 0 && fchmod(fd, r->mode) == 0 && write_all(fd, r->data, r->len) == 0 &&
 	    (!r->durable || (fault(FILE_STEP_FSYNC) == 0 && fsync(fd) == 0)) &&
-	    fault(FILE_STEP_RENAME) == 0 && renameat(r->dir, r->temp, r->dir, r->name) == 0)
+	    fault(FILE_STEP_RENAME) == 0 && renameat(r->dir, temp, r->dir, r->name) == 0)
 		return 0;
 	int saved = errno;
-	unlinkat(r->dir, r->temp, 0); /* still ours: we hold its lock */
+	unlinkat(r->dir, temp, 0);
 	errno = saved;
 	return -1;
 }
 
-static int replace(struct replacement *replacement, struct err *err)
+static int replace(const struct replacement *r, struct err *err)
 {
-	CLEANUP(freep) char *temp = xasprintf(".%s.new", replacement->name);
-
-	assert(!strchr(replacement->name, '/'));
-	replacement->temp = temp;
-	if (put_in_place(replacement) < 0)
-		return err_errno(err, "replace %s", replacement->name);
-	if (replacement->durable && (fault(FILE_STEP_FSYNC_DIR) < 0 || sync_dir(replacement->dir) < 0))
-		return err_errno(err, "replace %s: sync its directory", replacement->name);
+	assert(*r->name && !strchr(r->name, '/'));
+	if (put_in_place(r) < 0)
+		return err_errno(err, "replace %s", r->name);
+	if (r->durable && (fault(FILE_STEP_FSYNC_DIR) < 0 || sync_dir(r->dir) < 0))
+		return err_errno(err, "replace %s: sync its directory", r->name);
 	return 0;
 }
 
 int file_replace(int dir, const char *name, const void *data, size_t len, mode_t mode, struct err *err)
 {
-	struct replacement replacement = {
+	const struct replacement replacement = {
 		.dir = dir,
 		.name = name,
 		.data = data,
@@ -335,7 +343,9 @@ int file_replace(int dir, const char *name, const void *data, size_t len, mode_t
 int file_replace_volatile(int dir, const char *name, const void *data, size_t len, mode_t mode,
 			  struct err *err)
 {
-	struct replacement replacement = { .dir = dir, .name = name, .data = data, .len = len, .mode = mode };
+	const struct replacement replacement = {
+		.dir = dir, .name = name, .data = data, .len = len, .mode = mode
+	};
 
 	return replace(&replacement, err);
 }

@@ -51,8 +51,9 @@ int file_write_virtual(int dir, const char *name, const char *value, struct err 
 
 /*
  * The one function that writes state: temporary file, fsync, rename, fsync of the directory. A crash at any
- * line leaves the old or the new file whole. Leftover temporaries (".NAME.new") are truncated next time and
- * removed by file_sweep().
+ * line leaves the old or the new file whole. Several writers of one name do not mix: the last
+ * one wins. Leftover temporaries (".NAME.new", of colliding writers ".NAME.HEX.new") are used again next time
+ * or removed by file_sweep().
  */
 int file_replace(int dir, const char *name, const void *data, size_t len, mode_t mode,
 		 struct err *err) MUST_CHECK;
