@@ -2,11 +2,11 @@
  * The pod network: CNI network configuration lists, plugins, results, cache and readiness
  * (CNI spec 0.3.1 to 1.1.0, https://www.cni.dev/docs/spec/).
  *
- * A network handle watches the configuration folders on the event loop; the chosen list is an immutable snapshot that
- * calls hold while they work. Each ADD is cached on disk (<cache_dir>/results/<network>-<id>-<ifname>, libcni's format),
- * so DEL uses the configuration that ADD used, also after the list has changed or crispd was restarted. lo is brought up by
- * crisp-pause, not by a plugin. All functions are thread-safe; attach and detach wait for plugins (bounded by ctx and
- * cni_timeout).
+ * A network handle watches the configuration folders on the event loop; the chosen list is an immutable
+ * snapshot that calls hold while they work. Each ADD is cached on disk
+ * (<cache_dir>/results/<network>-<id>-<ifname>, libcni's format), so DEL uses the configuration that ADD
+ * used, also after the list has changed or crispd was restarted. lo is brought up by crisp-pause, not by a
+ * plugin. All functions are thread-safe; attach and detach wait for plugins (bounded by ctx and cni_timeout).
  */
 #ifndef CNI_NETWORK_H
 #define CNI_NETWORK_H
@@ -31,10 +31,10 @@ struct network_port {
 };
 
 struct network_pod {
-	const char *id; /* CNI_CONTAINERID, also K8S_POD_INFRA_CONTAINER_ID */
+	const char *id;                     /* CNI_CONTAINERID, also K8S_POD_INFRA_CONTAINER_ID */
 	const char *name, *namespace, *uid; /* K8S_POD_NAME, .. */
-	const char *netns;		    /* path: CNI_NETNS; may be "" for detach when it is gone */
-	const char *cgroup_parent;	    /* capability cgroupPath; may be "" */
+	const char *netns;                  /* path: CNI_NETNS; may be "" for detach when it is gone */
+	const char *cgroup_parent;          /* capability cgroupPath; may be "" */
 	const struct network_port *ports;   /* only those with a host port */
 	size_t ports_len;
 	const struct network_dns *dns; /* capability dns; may be NULL */
@@ -46,11 +46,12 @@ struct network_dns {
 
 struct network_result {
 	struct strv ips; /* of the pod's eth0 without prefix length, the primary first (IPv4 before IPv6) */
-	char *json;	 /* the last plugin's result as the plugin wrote it */
+	char *json;      /* the last plugin's result as the plugin wrote it */
 };
 void network_result_done(struct network_result *result); /* also for CLEANUP */
 
-/* loop: not yet running, or called on its thread. Creates missing cache folders. No configuration is no error. */
+/* loop: not yet running, or called on its thread. Creates missing cache folders. No configuration is no
+ * error. */
 struct network *network_open(const struct config *config, struct loop *loop, struct err *err);
 struct network *network_free(struct network *network);
 
@@ -59,11 +60,19 @@ bool network_ready(struct network *network, char **ret_reason, char **ret_messag
 /* For verbose Status: what was found, in which file, which plugins; a new reference. */
 struct json_t *network_info(struct network *network);
 
-/* ADD of the whole list; on failure everything done is undone with DEL. UNAVAILABLE when there is no usable network
- * configuration; else the plugin's own message in the text. */
+/* ADD of the whole list; on failure everything done is undone with DEL. UNAVAILABLE when there is no usable
+ * network configuration; else the plugin's own message in the text. */
 int network_attach(struct network *network, const struct ctx *ctx, const struct network_pod *pod,
 		   struct network_result *ret, struct err *err) MUST_CHECK;
-/* DEL from the cache entry (nothing cached: from the current list, or success when there is none). Idempotent. */
+/* CHECK with what ADD had: 0 too where the network's version has no CHECK or nothing is cached. */
+int network_check(struct network *network, const struct ctx *ctx, const struct network_pod *pod,
+		  struct err *err) MUST_CHECK;
+/* Releases what belongs to no pod of ids: DEL for attachments in the cache, then the verb GC where the
+ * plugins have it. Not beside attach: a pod on its way has to be among ids. */
+int network_gc(struct network *network, const struct ctx *ctx, const struct strv *ids,
+	       struct err *err) MUST_CHECK;
+/* DEL from the cache entry (nothing cached: from the current list, or success when there is none).
+ * Idempotent. */
 int network_detach(struct network *network, const struct ctx *ctx, const struct network_pod *pod,
 		   struct err *err) MUST_CHECK;
 

@@ -1,0 +1,280 @@
+/*
+ * The document is kept as jansson's tree, since plugins get it back with all the keys we do not know; this
+ * module looks only at those the runtime must understand. What a plugin's name may be is checked here once
+ * for all uses, the ipam plugin's too: the latter is started by the first, from the same folders
+ * (CVE-2021-20206).
+ */
+#include "cni/conflist.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/str.h"
+
+#define ALPHANUMERIC "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+enum { TYPE_MAX = 255 };
+
+/* The public part first, so that both pointers are the same. */
+struct counted {
+	struct conflist list;
+	atomic_uint refs;
+};
+
+/* Ascending. */
+static const char *const known_versions[] = { "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0" };
+
+const char *conflist_known_version(const char *version)
+{
+	for (size_t i = 0; i < ARRAY_LEN(known_versions); i++)
+		if (str_eq(known_versions[i], version))
+			return known_versions[i];
+	return NULL;
+}
+
+bool conflist_version_at_least(const char *version, int major, int minor)
+{
+	/* Known versions have one digit each. */
+	int have_major = version[0] - '0', have_minor = version[2] - '0';
+
+	return have_major > major || (have_major == major && have_minor >= minor);
+}
+
+const struct conflist *conflist_ref(const struct conflist *list)
+{
+	if (list)
+		atomic_fetch_add(&((struct counted *)list)->refs, 1);
+	return list;
+}
+
+const struct conflist *conflist_unref(const struct conflist *list)
+{
+	struct counted *counted = (struct counted *)list;
+
+	if (!counted || atomic_fetch_sub(&counted->refs, 1) != 1)
+		return NULL;
+	json_decref(counted->list.json);
+	free(counted->list.text);
+	free(counted->list.name);
+	free(counted->list.file);
+	free(counted);
+	return NULL;
+}
+
+void conflist_unrefp(const struct conflist **list)
+{
+	*list = conflist_unref(*list);
+}
+
+static int bad(const struct conflist *list, struct err *err, const char *what, const char *value)
+{
+	return err_set(err, RPC_INVALID_ARGUMENT, "%s: %s%s%s%s", list->file, what, value ? " \"" : "",
+		       value ? value : "", value ? "\"" : "");
+}
+
+/* A string, NULL when absent; wrong types are errors. */
+static int get_string(const struct conflist *list, const json_t *json, const char *key, const char **ret,
+		      struct err *err)
+{
+	const json_t *value = json_object_get(json, key);
+
+	*ret = NULL;
+	if (!value || json_is_null(value))
+		return 0;
+	if (!json_is_string(value))
+		return bad(list, err, "not a string:", key);
+	*ret = json_string_value(value);
+	return 0;
+}
+
+/* Older files and some installers write these as strings. */
+static int get_bool(const struct conflist *list, const char *key, bool *ret, struct err *err)
+{
+	const json_t *value = json_object_get(list->json, key);
+	const char *text = json_string_value(value);
+
+	if (!value || json_is_null(value) || json_is_false(value) || str_eq(text, "false"))
+		return 0;
+	if (!json_is_true(value) && !str_eq(text, "true"))
+		return bad(list, err, "not a boolean:", key);
+	*ret = true;
+	return 0;
+}
+
+/* Spec 1.1.0: cniVersions lists what the file is good for; the runtime takes the highest that it speaks. */
+static int choose_version(struct conflist *list, struct err *err)
+{
+	const json_t *several = json_object_get(list->json, "cniVersions");
+	const char *single = NULL;
+	size_t i;
+	json_t *item;
+
+	if (get_string(list, list->json, "cniVersion", &single, err) < 0)
+		return -1;
+	if (several && !json_is_null(several) && !json_is_array(several))
+		return bad(list, err, "not an array:", "cniVersions");
+	list->version = single ? conflist_known_version(single) : NULL;
+	json_array_foreach(several, i, item)
+	{
+		const char *version =
+			conflist_known_version(json_string_value(item) ? json_string_value(item) : "");
+		if (version && (!list->version || strcmp(version, list->version) > 0))
+			list->version = version;
+	}
+	if (list->version)
+		return 0;
+	if (single || json_array_size(several))
+		return bad(list, err, "unknown cniVersion", single ? single : "");
+	list->version = known_versions[0]; /* spec 0.1.0 did not ask for the key */
+	return 0;
+}
+
+static bool is_name(const char *name)
+{
+	return strlen(name) <= CONFLIST_NAME_MAX && strspn(name, ALPHANUMERIC) > 0 &&
+	       name[strspn(name, ALPHANUMERIC "_.-")] == '\0';
+}
+
+/* A plugin is a file in one of the plugin folders, never elsewhere. */
+static bool is_type(const char *type)
+{
+	return *type && strlen(type) <= TYPE_MAX && str_is_printable(type) && !strchr(type, '/') &&
+	       !str_eq(type, ".") && !str_eq(type, "..");
+}
+
+static int add_plugin(struct conflist *list, const json_t *conf, struct err *err)
+{
+	const json_t *ipam = json_object_get(conf, "ipam"),
+		     *capabilities = json_object_get(conf, "capabilities");
+	struct conflist_plugin plugin = { .conf = conf };
+
+	if (!json_is_object(conf))
+		return bad(list, err, "plugins: not an object", NULL);
+	if (list->plugins_len == CONFLIST_PLUGINS_MAX)
+		return bad(list, err, "too many plugins", NULL);
+	if (get_string(list, conf, "type", &plugin.type, err) < 0 ||
+	    (ipam && json_is_object(ipam) && get_string(list, ipam, "type", &plugin.ipam, err) < 0))
+		return -1;
+	if (!plugin.type)
+		return bad(list, err, "a plugin without type", NULL);
+	if (!is_type(plugin.type))
+		return bad(list, err, "type is not a plugin's name:", plugin.type);
+	if (plugin.ipam && !*plugin.ipam)
+		plugin.ipam = NULL; /* how a plugin without address management is often written */
+	if (plugin.ipam && !is_type(plugin.ipam))
+		return bad(list, err, "ipam type is not a plugin's name:", plugin.ipam);
+	if (capabilities && !json_is_null(capabilities)) {
+		if (!json_is_object(capabilities))
+			return bad(list, err, "not an object:", "capabilities");
+		plugin.capabilities = capabilities;
+	}
+	list->plugins[list->plugins_len++] = plugin;
+	return 0;
+}
+
+static int add_plugins(struct conflist *list, struct err *err)
+{
+	const json_t *plugins = json_object_get(list->json, "plugins");
+	size_t i;
+	json_t *conf;
+
+	if (!plugins) /* a file of one plugin: the list is made around it */
+		return add_plugin(list, list->json, err);
+	if (!json_is_array(plugins) || json_array_size(plugins) == 0)
+		return bad(list, err, "plugins: not an array with at least one plugin", NULL);
+	json_array_foreach(plugins, i, conf)
+	{
+		if (add_plugin(list, conf, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int fill(struct conflist *list, const char *text, size_t len, struct err *err)
+{
+	const char *name = NULL;
+
+	if (json_parse(text, len, CONFLIST_MAX, &list->json, err) < 0)
+		return err_prefix(err, "%s", list->file);
+	if (!json_is_object(list->json))
+		return bad(list, err, "not an object", NULL);
+	if (choose_version(list, err) < 0 || get_string(list, list->json, "name", &name, err) < 0)
+		return -1;
+	if (!name || !is_name(name))
+		return bad(list, err, "name is not a network's name:", name ? name : "");
+	list->name = xstrdup(name);
+	if (get_bool(list, "disableCheck", &list->disable_check, err) < 0 ||
+	    get_bool(list, "disableGC", &list->disable_gc, err) < 0)
+		return -1;
+	return add_plugins(list, err);
+}
+
+int conflist_parse(const char *file, const char *text, size_t len, const struct conflist **ret,
+		   struct err *err)
+{
+	struct counted *counted = xnew(struct counted);
+	CLEANUP(conflist_unrefp) const struct conflist *owned = &counted->list;
+
+	atomic_init(&counted->refs, 1);
+	counted->list.file = xstrdup(file);
+	if (fill(&counted->list, text, len, err) < 0)
+		return -1;
+	counted->list.text = xstrndup(text, len); /* JSON that parsed holds no NUL */
+	*ret = TAKE(owned);
+	return 0;
+}
+
+bool conflist_is_file_name(const char *name)
+{
+	return name[0] != '.' && (str_has_suffix(name, ".conflist") || str_has_suffix(name, ".conf") ||
+				  str_has_suffix(name, ".json"));
+}
+
+static int read_all(int fd, struct str *text)
+{
+	ssize_t got;
+
+	do {
+		char *room = str_room(text, 16384);
+		if (!room) {
+			errno = EFBIG;
+			return -1;
+		}
+		got = read(fd, room, 16384);
+		if (got > 0)
+			str_grown(text, (size_t)got);
+	} while (got > 0 || (got < 0 && errno == EINTR));
+	return got < 0 ? -1 : 0;
+}
+
+int conflist_read(int dir, const char *name, const struct conflist **ret, char **ret_warning, struct err *err)
+{
+	CLEANUP(str_done) struct str text = STR_LIMIT(CONFLIST_MAX + 32768);
+	CLEANUP(fd_closep) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	*ret_warning = NULL;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_errno(err, "%s", name);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, RPC_INVALID_ARGUMENT, "%s: not a regular file", name);
+	if (st.st_size > CONFLIST_MAX)
+		return err_set(err, RPC_INVALID_ARGUMENT, "%s: longer than %d bytes", name, CONFLIST_MAX);
+	/* It names programs that run as root. */
+	if (st.st_mode & S_IWOTH)
+		return err_set(err, RPC_PERMISSION_DENIED, "%s: anybody may write to it", name);
+	if (read_all(fd, &text) < 0)
+		return err_errno(err, "%s", name);
+	if (conflist_parse(name, str_get(&text), text.len, ret, err) < 0)
+		return -1;
+	if (st.st_mode & S_IWGRP && st.st_gid != 0)
+		*ret_warning = xasprintf("%s: its group (%u) may write to it", name, (unsigned int)st.st_gid);
+	return 0;
+}
