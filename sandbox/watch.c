@@ -49,6 +49,13 @@ static void ended(struct source *source UNUSED, uint32_t events UNUSED, void *da
 	finish(watch);
 }
 
+static bool has_ended(const struct watch *watch)
+{
+	const struct process process = { .pidfd = watch->pidfd };
+
+	return !process_alive(&process);
+}
+
 static void arm(void *data)
 {
 	struct watch *watch = data;
@@ -59,7 +66,8 @@ static void arm(void *data)
 		return;
 	}
 	watch->source = loop_add_fd(watch->loop, watch->pidfd, EPOLLIN, ended, watch, &err);
-	if (!watch->source) /* out of epoll watches: look at once, and leave the rest to the reconciler */
+	/* Out of epoll watches: a living process must not be taken for dead. It stays unwatched. */
+	if (!watch->source && has_ended(watch))
 		ended(NULL, 0, watch);
 }
 
