@@ -1,7 +1,7 @@
 /*
  * Life and persistence of struct pod. state.json is written from a snapshot taken under the lock; writers are
  * inside the gate, so two of them never race. The pause process is watched on the loop: its end only flips
- * `ready` there, the state on disk follows on the pool.
+ * `ready` there. The state on disk may go on saying "ready": a start looks whether the process lives.
  */
 #include "sandbox/pod.h"
 
@@ -157,7 +157,10 @@ static void pause_ended(void *data)
 
 	lock_take(&pod->lock);
 	pod->ready = false;
-	pause_reap(&pod->pause);
+	if (pod->pause.pidfd >= 0) /* else somebody is stopping it and reaps */
+		pause_reap(&pod->pause);
+	process_done(&pod->pause);
+	pod->pause = (struct process)PROCESS_INIT;
 	lock_drop(&pod->lock);
 }
 

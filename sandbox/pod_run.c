@@ -55,6 +55,8 @@ static void files_spec(const struct pod *pod, struct arena *arena, struct pod_fi
 	ret->dns_options = strings_null_terminated(arena, dns->options, dns->n_options);
 }
 
+/* The process is the pod's at once: should a later step fail, undo stops and reaps it. `ret` keeps the hold.
+ */
 static int start_pause(struct pod *pod, struct arena *arena, struct pause_started *ret, const struct ctx *ctx,
 		       struct err *err)
 {
@@ -73,7 +75,13 @@ static int start_pause(struct pod *pod, struct arena *arena, struct pause_starte
 		return -1;
 	spec.sysctls = sysctls.items;
 	spec.sysctls_len = sysctls.len;
-	return pause_start(&spec, ctx, ret, err);
+	if (pause_start(&spec, ctx, ret, err) < 0)
+		return -1;
+	lock_take(&pod->lock);
+	pod->pause = ret->process;
+	lock_drop(&pod->lock);
+	ret->process = (struct process)PROCESS_INIT;
+	return 0;
 }
 
 static int attach(struct pod *pod, struct arena *arena, const struct ctx *ctx, struct err *err)
@@ -97,10 +105,8 @@ static int attach(struct pod *pod, struct arena *arena, const struct ctx *ctx, s
 static int commit(struct pod *pod, struct pause_started *pause, struct err *err)
 {
 	lock_take(&pod->lock);
-	pod->pause = pause->process;
 	pod->ready = true;
 	lock_drop(&pod->lock);
-	pause->process = (struct process)PROCESS_INIT;
 	if (pod_save(pod, err) < 0 || pod_watch(pod, err) < 0)
 		return -1;
 	return pause_keep(pause, err);
