@@ -147,8 +147,10 @@ static void forget_all(struct sandboxes *sandboxes)
 		forget_pod(pods[i]);
 		store_remove_pod(sandboxes, pods[i]);
 	}
-	map_for_each (slot, &sandboxes->leftovers)
+	map_for_each (slot, &sandboxes->leftovers) {
+		forget_pod(slot->value);
 		pod_unref(slot->value);
+	}
 }
 
 struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)

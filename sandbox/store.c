@@ -239,7 +239,11 @@ void store_retry_leftovers(struct sandboxes *sandboxes)
 {
 	struct err err;
 
-	for (;;) {
+	lock_take(&sandboxes->lock);
+	size_t count = map_len(&sandboxes->leftovers);
+	lock_drop(&sandboxes->lock);
+	/* Counted: one that fails at once is back in the map before the last is taken out. */
+	for (; count; count--) {
 		struct pod *pod = NULL;
 
 		lock_take(&sandboxes->lock);
