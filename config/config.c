@@ -273,6 +273,17 @@ static int read_into(struct toml_value *tree, const char *path, struct arena *sc
 	return 0;
 }
 
+static int read_overrides(struct toml_value *tree, const char *text, struct arena *scratch, struct err *err)
+{
+	struct toml_source source = { "command line", text, strlen(text) };
+	struct toml_value *document = NULL;
+
+	if (toml_parse(&source, scratch, &document, err) < 0)
+		return -1;
+	toml_merge(tree, document, scratch);
+	return 0;
+}
+
 /* Merges what there is into the tree; `files` becomes the paths read, in order. */
 static int read_files(const struct config_paths *paths, struct toml_value *tree, struct arena *scratch,
 		      struct strv *files, struct err *err)
@@ -292,7 +303,7 @@ static int read_files(const struct config_paths *paths, struct toml_value *tree,
 			return -1;
 		strv_add(files, dropins.items[i]);
 	}
-	return 0;
+	return paths->overrides ? read_overrides(tree, paths->overrides, scratch, err) : 0;
 }
 
 static struct config_strings keep_strings(const struct strv *strv, struct arena *arena)

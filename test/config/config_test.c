@@ -343,6 +343,31 @@ static void test_dropins(void **state UNUSED)
 		"crisp.toml.d/15-bad.toml:3: crisp.runtime.pids_limit: an integer expected, not a boolean");
 }
 
+static void test_overrides(void **state UNUSED)
+{
+	CLEANUP(scratch_done) struct scratch scratch = scratch_new();
+	CLEANUP(freep) char *file = scratch_path(&scratch, "crisp.toml");
+	struct config_paths paths = { .file = file, .dropins = scratch.path };
+	CLEANUP(config_unrefp) struct config *config = NULL, *refused = NULL;
+	struct err err = { 0 };
+
+	scratch_write(&scratch, "crisp.toml", "[crisp.runtime]\nlog_level = \"error\"\npids_limit = 5\n");
+	scratch_write(&scratch, "10.toml", "crisp.runtime.log_level = \"warn\"\n");
+	paths.overrides = "crisp.runtime.log_level = \"trace\"\n";
+	assert_int_equal(config_load(&paths, &config, &err), 0);
+	assert_int_equal(config->runtime.log_level, LOG_LEVEL_TRACE);
+	assert_int_equal(config->runtime.pids_limit, 5);
+	paths.overrides = "crisp.root = \"/r\"\ncrisp.runtime.log_level = \"loud\"\n";
+	assert_int_equal(config_load(&paths, &refused, &err), -1);
+	assert_string_equal(
+		err.text, "command line:2: crisp.runtime.log_level: \"loud\" is not one of fatal panic error "
+			  "warn info debug trace");
+	paths.overrides = "crisp";
+	assert_int_equal(config_load(&paths, &refused, &err), -1);
+	assert_string_equal(err.text, "command line:1: '=' after a key expected, the file ends here");
+	assert_null(refused);
+}
+
 static void check_round_trip(const struct config *config)
 {
 	CLEANUP(str_done) struct str once = STR_INIT, twice = STR_INIT;
@@ -439,13 +464,21 @@ static void test_references_from_many_threads(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_needed_file),
-		cmocka_unit_test(test_every_key),     cmocka_unit_test(test_unknown_and_misplaced),
-		cmocka_unit_test(test_wrong_types),   cmocka_unit_test(test_out_of_range),
-		cmocka_unit_test(test_bad_texts),     cmocka_unit_test(test_socket_path_length),
-		cmocka_unit_test(test_keys_together), cmocka_unit_test(test_dropins),
-		cmocka_unit_test(test_print),         cmocka_unit_test(test_diff),
-		cmocka_unit_test(test_references),    cmocka_unit_test(test_references_from_many_threads),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_needed_file),
+		cmocka_unit_test(test_every_key),
+		cmocka_unit_test(test_unknown_and_misplaced),
+		cmocka_unit_test(test_wrong_types),
+		cmocka_unit_test(test_out_of_range),
+		cmocka_unit_test(test_bad_texts),
+		cmocka_unit_test(test_socket_path_length),
+		cmocka_unit_test(test_keys_together),
+		cmocka_unit_test(test_dropins),
+		cmocka_unit_test(test_overrides),
+		cmocka_unit_test(test_print),
+		cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_references),
+		cmocka_unit_test(test_references_from_many_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
