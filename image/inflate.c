@@ -56,6 +56,11 @@ void inflate_freep(struct inflate **inflate)
 	inflate_free(*inflate);
 }
 
+bool inflate_is_plain(const struct inflate *inflate)
+{
+	return inflate->begun && !inflate->step;
+}
+
 static int fill(struct inflate *inflate, struct err *err)
 {
 	if (inflate->in_len > 0 || inflate->in_ended)

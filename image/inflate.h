@@ -9,6 +9,7 @@
 #ifndef IMAGE_INFLATE_H
 #define IMAGE_INFLATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,5 +31,7 @@ struct inflate *inflate_free(struct inflate *inflate); /* accepts NULL, returns 
 void inflate_freep(struct inflate **inflate);
 /* The next decompressed piece, valid until the next call; *len 0 at the end. */
 int inflate_next(struct inflate *inflate, const uint8_t **ret, size_t *ret_len, struct err *err) MUST_CHECK;
+/* True once the first piece has shown that there is no compression: the output is the input. */
+bool inflate_is_plain(const struct inflate *inflate);
 
 #endif

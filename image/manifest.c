@@ -228,7 +228,7 @@ static int judge(const json_t *json, const char *content_type, struct arena *are
 {
 	struct raw_manifest raw = { 0 };
 	struct manifest manifest = { 0 };
-	enum kind kind;
+	enum kind kind = KIND_UNKNOWN;
 	int result;
 
 	if (!json_is_object(json))

@@ -1,0 +1,81 @@
+/*
+ * The store of unpacked layers: <root>/layers/<hex of the chain ID>/{diff/, layer.json}. A layer is unpacked
+ * as a draft under <root>/tmp/ and renamed into place, so what is in layers/ is whole. Disk usage is counted
+ * when a layer is made and kept in its layer.json: nothing here walks a tree.
+ *
+ * A pull claims each of its layers: it finds it present, gets the right to make it, or learns that another
+ * pull is at it and may wait. Present and published layers are held until released; layers_collect() removes
+ * what is neither held nor kept by its caller. All functions are thread-safe; a draft belongs to who claimed
+ * it.
+ *
+ * Layers must be published from the base up: implied directories of a draft (see image/layer_tree.h) take
+ * owner, mode, times and xattrs from the layers below, as if the layer had been unpacked on top of them.
+ */
+#ifndef IMAGE_LAYERS_H
+#define IMAGE_LAYERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/ctx.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/str.h"
+#include "image/digest.h"
+#include "image/layer.h"
+
+struct layers;
+
+/* root: the directory fd, borrowed. pool runs deletions in the background. Sweeps tmp/ and removes broken
+ * layers. */
+int layers_open(int root, struct pool *pool, struct layers **ret, struct err *err) MUST_CHECK;
+struct layers *layers_free(struct layers *layers); /* waits for deletions; accepts NULL, returns NULL */
+
+enum layers_claim { LAYER_PRESENT, LAYER_YOURS, LAYER_BUSY };
+
+/* PRESENT: held. YOURS: make it, then layers_publish() or layers_abandon(). BUSY: somebody else does. */
+enum layers_claim layers_claim(struct layers *layers, const struct digest *chain);
+/* Waits until nobody works on the layer any more; claim again then. */
+int layers_wait(struct layers *layers, const struct ctx *ctx, const struct digest *chain,
+		struct err *err) MUST_CHECK;
+
+struct layer_draft {
+	char *name; /* below tmp/; NULL: none */
+	int root;   /* of diff/, opened for reading; -1: none */
+	struct layer_output output;
+};
+
+#define LAYER_DRAFT_INIT   \
+	{                  \
+		.root = -1 \
+	}
+
+int layers_draft(struct layers *layers, struct layer_draft *ret, struct err *err) MUST_CHECK;
+/* Throws a draft away; zeroed by LAYER_DRAFT_INIT is fine. The claim stays. */
+void layers_discard(struct layers *layers, struct layer_draft *draft);
+
+/* Puts a draft in place and holds the layer. parents: the chain IDs below, base first, all present. On
+ * failure the draft and the claim are gone. Takes the draft over. */
+struct layers_place {
+	const struct digest *chain;
+	const struct digest *parents;
+	size_t parents_len;
+};
+int layers_publish(struct layers *layers, const struct layers_place *place, struct layer_draft *draft,
+		   struct err *err) MUST_CHECK;
+/* Gives a claim back without a layer. */
+void layers_abandon(struct layers *layers, const struct digest *chain);
+void layers_release(struct layers *layers, const struct digest *chain);
+
+/* chain: "sha256:..", as struct image has it. */
+bool layers_has(struct layers *layers, const char *chain);
+/* "layers/<hex>/diff" below root. malloc'd. */
+char *layers_path(const struct digest *chain);
+
+/* Removes layers that are not held and for which keep() is false; keep runs under no lock of layers. A layer
+ * is gone from the store when this returns, its files go in the background. */
+void layers_collect(struct layers *layers, bool (*keep)(void *data, const char *chain), void *data);
+void layers_usage(struct layers *layers, struct tree_usage *ret);
+
+#endif
