@@ -1,0 +1,137 @@
+# The server under test and the registry beside it. Sourced inside integration/enter.
+#
+# CRISP_SERVER   crispd (default), or containerd: the peer, to measure against and to prove the tests themselves on
+# HANDLER        crun (default) or runc: the OCI runtime of every pod that names none
+# CRISP_RUNC     the runc binary (default: the one in PATH)
+# CRISP_SLOW     factor on every wait, for machines emulated in software
+# Everything is kept in $WORK; the server's log is $SERVER_LOG. This is the one place that knows crispd's configuration keys.
+# shellcheck shell=bash
+
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/census.sh"
+
+CRISP_SERVER=${CRISP_SERVER:-crispd}
+HANDLER=${HANDLER:-crun}
+CRISP_SLOW=${CRISP_SLOW:-1}
+CRISP_RUNC=${CRISP_RUNC:-$(command -v runc || true)}
+CRISPD=${CRISPD:-$CRISP_BUILD/server/crispd}
+SERVER_LOG=$WORK/server.log
+if [ "$CRISP_SERVER" = containerd ]; then
+	CRISP_PEERS=${CRISP_PEERS:-$("$CRISP_IT/tools/build" peers)}
+	CRISP_RUNC=$CRISP_PEERS/runc # its OCI specification is newer than Debian's runtimes accept
+	HANDLER=runc
+	CRISP_ROOT=/var/lib/containerd
+	SERVER_SOCKET=/run/containerd/containerd.sock
+else
+	CRISP_ROOT=/var/lib/crisp
+	SERVER_SOCKET=/run/crisp/crisp.sock
+fi
+export CONTAINER_RUNTIME_ENDPOINT=unix://$SERVER_SOCKET IMAGE_SERVICE_ENDPOINT=unix://$SERVER_SOCKET
+export PATH=$CRISP_TOOLS:$PATH CRISP_SERVER HANDLER CRISP_SLOW CRISP_RUNC CRISPD CRISP_ROOT
+printf 'runtime-endpoint: unix://%s\nimage-endpoint: unix://%s\n' "$SERVER_SOCKET" "$SERVER_SOCKET" >/etc/crictl.yaml
+
+# crictl with a deadline that fits a slow machine.
+crictl() {
+	command crictl --timeout "$((30 * CRISP_SLOW))s" "$@"
+}
+
+# within SECONDS COMMAND...: true as soon as COMMAND is, false when the time is over.
+within() {
+	local end=$((SECONDS + $1 * CRISP_SLOW))
+	shift
+	until "$@"; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.1
+	done
+}
+
+registry_answers() {
+	curl -fsS -o /dev/null "http://127.0.0.1:$CRISP_REGISTRY_PORT/v2/" 2>/dev/null
+}
+
+# Once per run of enter; ends with its PID namespace. 3>&-: bats waits for whoever holds that descriptor.
+start_registry() {
+	registry_answers && return
+	"$CRISP_IT/images/registry" "$CRISP_IMAGES" "$CRISP_REGISTRY_PORT" \
+		>"$WORK/registry.log" 2>&1 </dev/null 3>&- &
+	disown
+	within 20 registry_answers
+}
+
+# The network the tests' pods live in.
+install_cni() {
+	cp "$CRISP_IT/bench/10-bench.conflist" /etc/cni/net.d/
+}
+
+write_crispd_config() {
+	cat >"$WORK/crisp.toml" <<-END
+		[crisp]
+		root = "$CRISP_ROOT"
+		runroot = "/run/crisp"
+		[crisp.api]
+		listen = "$SERVER_SOCKET"
+		[crisp.runtime]
+		default_runtime = "$HANDLER"
+		cgroup_manager = "cgroupfs"
+		log_level = "${CRISP_LOG_LEVEL:-info}"
+		[crisp.runtime.runtimes.runc]
+		runtime_path = "$CRISP_RUNC"
+		[crisp.image]
+		registries_conf = "/etc/containers/registries.conf"
+		[crisp.network]
+		network_dir = "/etc/cni/net.d"
+		plugin_dirs = ["/usr/lib/cni", "/opt/cni/bin"]
+	END
+	mkdir -p "$WORK/crisp.toml.d"
+}
+
+write_containerd_config() {
+	mkdir -p "$WORK/certs.d/_default" /run/containerd "$WORK/ctd"
+	mkdir -p "$CRISP_ROOT"
+	mountpoint -q "$CRISP_ROOT" || mount --bind "$WORK/ctd" "$CRISP_ROOT"
+	printf 'server = "http://127.0.0.1:%s"\n[host."http://127.0.0.1:%s"]\n  capabilities = ["pull", "resolve"]\n' \
+		"$CRISP_REGISTRY_PORT" "$CRISP_REGISTRY_PORT" >"$WORK/certs.d/_default/hosts.toml"
+	sed -e "s|@ROOT@|$CRISP_ROOT|; s|@RUN@|/run/containerd|; s|@CONF@|$WORK|; s|@HANDLER@|$HANDLER|; s|@RUNC@|$CRISP_RUNC|" \
+		"$CRISP_IT/bench/containerd.toml" >"$WORK/containerd.toml"
+}
+
+server_pid() {
+	cat "$WORK/server.pid"
+}
+
+server_answers() {
+	kill -0 "$(server_pid)" 2>/dev/null || return 0
+	command crictl --timeout 1s version >/dev/null 2>&1
+}
+
+# Starts it and waits until it answers; on failure its log is shown.
+start_server() {
+	case $CRISP_SERVER in
+	containerd)
+		write_containerd_config
+		PATH=$CRISP_PEERS:$PATH "$CRISP_PEERS/containerd" -c "$WORK/containerd.toml" >>"$SERVER_LOG" 2>&1 </dev/null 3>&- &
+		;;
+	*)
+		[ -x "$CRISPD" ] || die "there is no $CRISPD: build the release preset first"
+		write_crispd_config
+		"$CRISPD" --config "$WORK/crisp.toml" --config-dir "$WORK/crisp.toml.d" >>"$SERVER_LOG" 2>&1 </dev/null 3>&- &
+		;;
+	esac
+	printf '%s\n' $! >"$WORK/server.pid"
+	disown
+	if ! within 20 server_answers || ! kill -0 "$(server_pid)" 2>/dev/null; then
+		printf 'the server did not come up:\n' >&2
+		tail -n 20 "$SERVER_LOG" >&2
+		return 1
+	fi
+}
+
+server_gone() {
+	! kill -0 "$(server_pid)" 2>/dev/null
+}
+
+# stop_server [SIGNAL]: and waits for its end.
+stop_server() {
+	kill "-${1:-TERM}" "$(server_pid)" 2>/dev/null || true
+	within 20 server_gone
+}

@@ -1,0 +1,172 @@
+// crirpc sends one gRPC call to a CRI server exactly as told, valid or not, and prints how it was answered:
+//
+//	crirpc -e SOCKET METHOD [JSON|@FILE]     e.g. crirpc -e /run/crisp/crisp.sock RunPodSandbox '{"config":{}}'
+//
+// METHOD is the bare name (looked up in RuntimeService, then ImageService) or /package.Service/Name. The request is
+// protobuf JSON. The first line of output is the status code's name, the second its message, then the response as JSON.
+// -size N pads the request with N bytes of an unknown field; -raw HEX sends these bytes as the message instead.
+// After every call a Version is sent on the same connection, and "connection: survived" or "connection: lost ..."
+// ends the output. The exit status is 0 when the call was answered at all, 3 when the connection did not survive.
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+var (
+	endpoint = flag.String("e", "/run/crisp/crisp.sock", "unix socket of the server")
+	timeout  = flag.Duration("t", time.Minute, "deadline of the call")
+	size     = flag.Int("size", 0, "pad the request with an unknown field of so many bytes")
+	raw      = flag.String("raw", "", "send these bytes (hex) as the message")
+	async    = flag.Duration("cancel", 0, "cancel the call after this time")
+)
+
+// bytesCodec passes byte slices through, so that the message can be anything at all.
+type bytesCodec struct{}
+
+func (bytesCodec) Name() string { return "proto" }
+func (bytesCodec) Marshal(v any) ([]byte, error) {
+	return *v.(*[]byte), nil
+}
+func (bytesCodec) Unmarshal(data []byte, v any) error {
+	*v.(*[]byte) = append([]byte(nil), data...)
+	return nil
+}
+
+func fail(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "crirpc: "+format+"\n", args...)
+	os.Exit(2)
+}
+
+// find resolves a method name to its path and descriptor; the descriptor is nil for a method CRI does not have.
+func find(name string) (string, protoreflect.MethodDescriptor) {
+	if strings.HasPrefix(name, "/") {
+		full := protoreflect.FullName(strings.ReplaceAll(strings.TrimPrefix(name, "/"), "/", "."))
+		found, err := protoregistry.GlobalFiles.FindDescriptorByName(full)
+		if err != nil {
+			return name, nil
+		}
+		method, _ := found.(protoreflect.MethodDescriptor)
+		return name, method
+	}
+	for _, service := range []string{"runtime.v1.RuntimeService", "runtime.v1.ImageService"} {
+		found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service + "." + name))
+		if err == nil {
+			return "/" + service + "/" + name, found.(protoreflect.MethodDescriptor)
+		}
+	}
+	fail("no method %s in CRI v1", name)
+	return "", nil
+}
+
+func encode(method protoreflect.MethodDescriptor, text string) []byte {
+	if *raw != "" {
+		body, err := hex.DecodeString(*raw)
+		if err != nil {
+			fail("-raw: %v", err)
+		}
+		return body
+	}
+	var body []byte
+	if method != nil && text != "" {
+		if strings.HasPrefix(text, "@") {
+			data, err := os.ReadFile(text[1:])
+			if err != nil {
+				fail("%v", err)
+			}
+			text = string(data)
+		}
+		message := dynamicpb.NewMessage(method.Input())
+		if err := protojson.Unmarshal([]byte(text), message); err != nil {
+			fail("request: %v", err)
+		}
+		body, _ = proto.Marshal(message)
+	}
+	if *size > 0 {
+		body = protowire.AppendTag(body, 1999, protowire.BytesType)
+		body = protowire.AppendBytes(body, make([]byte, *size))
+	}
+	return body
+}
+
+func invoke(conn *grpc.ClientConn, path string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), *timeout)
+	defer cancel()
+	if *async > 0 {
+		time.AfterFunc(*async, cancel)
+	}
+	var reply []byte
+	err := conn.Invoke(ctx, path, &body, &reply, grpc.ForceCodec(bytesCodec{}),
+		grpc.MaxCallSendMsgSize(1<<30), grpc.MaxCallRecvMsgSize(64<<20))
+	return reply, err
+}
+
+func report(method protoreflect.MethodDescriptor, reply []byte, err error) {
+	state := status.Convert(err)
+	fmt.Printf("%s\n%s\n", state.Code(), state.Message())
+	if err != nil || method == nil {
+		return
+	}
+	message := dynamicpb.NewMessage(method.Output())
+	if e := proto.Unmarshal(reply, message); e != nil {
+		fail("the response does not decode: %v", e)
+	}
+	text, _ := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(message)
+	fmt.Println(string(text))
+}
+
+func main() {
+	flag.Parse()
+	if flag.NArg() < 1 || flag.NArg() > 2 {
+		fail("usage: crirpc [-e SOCKET] [-t TIME] [-size N] [-raw HEX] METHOD [JSON|@FILE]")
+	}
+	path, method := find(flag.Arg(0))
+	conn, err := grpc.NewClient("unix://"+*endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		fail("%v", err)
+	}
+	// The same transport must serve the call and the Version after it: one call before fixes the connection, and a
+	// client that had to dial again shows itself by a change of its state.
+	runtime := cri.NewRuntimeServiceClient(conn)
+	if _, err := runtime.Version(context.Background(), &cri.VersionRequest{}); err != nil {
+		fail("Version: %v", err)
+	}
+	before := conn.GetState()
+	lost := make(chan struct{})
+	go func() {
+		if conn.WaitForStateChange(context.Background(), before) {
+			close(lost)
+		}
+	}()
+	reply, err := invoke(conn, path, encode(method, flag.Arg(1)))
+	report(method, reply, err)
+	_, err = runtime.Version(context.Background(), &cri.VersionRequest{})
+	select {
+	case <-lost:
+		fmt.Println("connection: lost", err)
+		os.Exit(3)
+	case <-time.After(50 * time.Millisecond):
+	}
+	if err != nil {
+		fmt.Println("connection: broken:", err)
+		os.Exit(3)
+	}
+	fmt.Println("connection: survived")
+}
