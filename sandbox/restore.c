@@ -308,35 +308,22 @@ static void restore_container(struct sandboxes *owner, const char *id)
 	store_add_container(owner, container);
 }
 
-static int restore_all(struct sandboxes *owner, int dir, void (*restore)(struct sandboxes *, const char *),
-		       struct err *err)
-{
-	CLEANUP(strv_done) struct strv names = STRV_INIT;
-
-	if (dir_list(dir, ".", &names, err) < 0)
-		return -1;
-	for (size_t i = 0; i < names.len; i++)
-		restore(owner, names.items[i]);
-	return 0;
-}
-
-static void empty_trash(struct sandboxes *owner)
-{
-	CLEANUP(strv_done) struct strv names = STRV_INIT;
-	struct err err;
-
-	if (dir_list(owner->trash_dir, ".", &names, &err) < 0)
-		return;
-	for (size_t i = 0; i < names.len; i++)
-		if (tree_remove(owner->trash_dir, names.items[i], &err) < 0)
-			strv_addf(&owner->warnings, "trash: %s", err.text);
-}
-
 int store_restore(struct sandboxes *sandboxes, struct err *err)
 {
-	empty_trash(sandboxes);
-	if (restore_all(sandboxes, sandboxes->pods_dir, restore_pod, err) < 0 ||
-	    restore_all(sandboxes, sandboxes->containers_dir, restore_container, err) < 0)
+	CLEANUP(strv_done) struct strv pods = STRV_INIT;
+	CLEANUP(strv_done) struct strv containers = STRV_INIT;
+	CLEANUP(strv_done) struct strv trash = STRV_INIT;
+
+	/* All that can fail as a whole comes first: what follows leaves tasks on the pool. */
+	if (dir_list(sandboxes->pods_dir, ".", &pods, err) < 0 ||
+	    dir_list(sandboxes->containers_dir, ".", &containers, err) < 0 ||
+	    dir_list(sandboxes->trash_dir, ".", &trash, err) < 0)
 		return -1;
+	for (size_t i = 0; i < trash.len; i++)
+		store_empty_trash(sandboxes, trash.items[i]);
+	for (size_t i = 0; i < pods.len; i++)
+		restore_pod(sandboxes, pods.items[i]);
+	for (size_t i = 0; i < containers.len; i++)
+		restore_container(sandboxes, containers.items[i]);
 	return 0;
 }

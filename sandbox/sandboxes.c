@@ -65,7 +65,7 @@ static void retry(struct source *source UNUSED, void *data)
 	store_retry_leftovers(data);
 }
 
-/* Exits between the restore and the watch are seen here. */
+/* Exit files that were there before the watch are seen here. */
 static void catch_up(struct sandboxes *sandboxes)
 {
 	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
@@ -80,16 +80,20 @@ static int open_parts(struct sandboxes *sandboxes, struct err *err)
 	    pause_find(&sandboxes->pause_path, err) < 0)
 		return -1;
 	sandboxes->cgroups = cgroups_open(NULL, err);
-	if (!sandboxes->cgroups || store_restore(sandboxes, err) < 0)
+	if (!sandboxes->cgroups)
 		return -1;
 	sandboxes->exits = exit_watch_new(sandboxes->loop, sandboxes->exit_dir, exit_noticed, sandboxes, err);
 	if (!sandboxes->exits)
 		return -1;
-	catch_up(sandboxes);
-	store_retry_leftovers(sandboxes);
 	sandboxes->retry = loop_add_timer(sandboxes->loop, RETRY_SECONDS * NS_PER_SEC,
 					  RETRY_SECONDS * NS_PER_SEC, retry, sandboxes, err);
-	return sandboxes->retry ? 0 : -1;
+	/* The restore comes last: it gives tasks to the pool, which a failure after it would pull the rug
+	 * from under. */
+	if (!sandboxes->retry || store_restore(sandboxes, err) < 0)
+		return -1;
+	catch_up(sandboxes);
+	store_retry_leftovers(sandboxes);
+	return 0;
 }
 
 struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct err *err)

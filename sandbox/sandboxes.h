@@ -41,7 +41,8 @@ struct sandboxes_options {
 /* Loads what is on disk, compares it with the kernel, finishes or undoes half-done operations. Objects that
  * cannot be read are quarantined (see sandboxes_warnings), never fatal. */
 struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct err *err);
-/* Pods and containers live on; only memory is freed. */
+/* Pods and containers live on; only memory is freed. The loop has stopped and the pool was freed before:
+ * tasks on it use what goes here. The loop is freed after. */
 struct sandboxes *sandboxes_free(struct sandboxes *sandboxes);
 const struct strv *sandboxes_warnings(const struct sandboxes *sandboxes);
 /* For images_options.layer_in_use. data: struct sandboxes ** (may still point to NULL while opening). */

@@ -195,17 +195,22 @@ static void discard_task(void *data)
 	free(discard);
 }
 
-int store_discard(struct sandboxes *sandboxes, int dir, const char *id, struct err *err)
+void store_empty_trash(struct sandboxes *sandboxes, const char *name)
 {
+	struct discard *discard = xnew(struct discard);
 	struct err ignored;
 
-	if (renameat(dir, id, sandboxes->trash_dir, id) < 0)
-		return errno == ENOENT ? 0 : err_errno(err, "move %s to the trash", id);
-	struct discard *discard = xnew(struct discard);
 	discard->dir = sandboxes->trash_dir;
-	discard->name = xstrdup(id);
+	discard->name = xstrdup(name);
 	if (pool_run(sandboxes->pool, discard_task, discard, &ignored) < 0)
 		discard_task(discard);
+}
+
+int store_discard(struct sandboxes *sandboxes, int dir, const char *id, struct err *err)
+{
+	if (renameat(dir, id, sandboxes->trash_dir, id) < 0)
+		return errno == ENOENT ? 0 : err_errno(err, "move %s to the trash", id);
+	store_empty_trash(sandboxes, id);
 	return 0;
 }
 

@@ -78,6 +78,8 @@ void pod_network(const struct pod *pod, struct arena *arena, struct network_pod 
 /* Reads one object from disk and reconciles it with the kernel. restore.c */
 int store_restore(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
 
+/* Deletes <root>/trash/<name> on the pool. */
+void store_empty_trash(struct sandboxes *sandboxes, const char *name);
 /* Moves <dirfd>/<id> to the trash and deletes it on the pool. */
 int store_discard(struct sandboxes *sandboxes, int dir, const char *id, struct err *err) MUST_CHECK;
 
