@@ -365,20 +365,37 @@ int container_wait_exit(struct container *container, const struct ctx *ctx, stru
 	return failed;
 }
 
+int container_signal(struct container *container, int signal, const struct ctx *ctx, struct err *err)
+{
+	CLEANUP(process_done) struct process init = container_init_process(container);
+	struct runtime_target target;
+
+	container_target(container, &target);
+	if (init.pidfd < 0 && !target.handler) /* nobody can reach it, if there is anybody */
+		return 0;
+	return runtime_kill(&target, &init, signal, false, ctx, err);
+}
+
 int container_settle(struct container *container, const struct ctx *ctx, struct err *err)
 {
 	struct runtime_target target;
+	struct err full;
 
 	lock_take(&container->lock);
+	bool doomed = container->doomed;
 	bool needed = container->state == CRI__CONTAINER_STATE__CONTAINER_EXITED && !container->settled &&
 		      !container->removed;
 	lock_drop(&container->lock);
 	if (!needed)
 		return 0;
-	if (container_save(container, err) < 0)
-		return -1;
 	container_target(container, &target);
-	if (target.handler && runtime_delete(&target, ctx, err) < 0)
+	/* Without a PID namespace of its own its children live on: the cgroup knows them. */
+	if (cgroup_kill(container->owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
+	    (target.handler && runtime_delete(&target, ctx, err) < 0))
+		return -1;
+	/* Until this is on disk the exit file tells the same. A full disk does not keep it from being
+	 * removed. */
+	if (container_save(container, doomed ? &full : err) < 0 && !doomed)
 		return -1;
 	lock_take(&container->lock);
 	container->settled = true;
@@ -388,19 +405,10 @@ int container_settle(struct container *container, const struct ctx *ctx, struct 
 
 int container_kill(struct container *container, const struct ctx *ctx, struct err *err)
 {
-	CLEANUP(process_done) struct process init = PROCESS_INIT;
-
-	if (container_state(container) != CRI__CONTAINER_STATE__CONTAINER_EXITED) {
-		struct runtime_target target;
-
-		init = container_init_process(container);
-		container_target(container, &target);
-		if (runtime_kill(&target, &init, SIGKILL, false, ctx, err) < 0)
-			return -1;
-		/* Without a PID namespace of its own its children live on: the cgroup knows them. */
-		if (cgroup_kill(container->owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
-		    container_wait_exit(container, ctx, err) < 0)
-			return -1;
-	}
+	if (container_state(container) != CRI__CONTAINER_STATE__CONTAINER_EXITED &&
+	    (container_signal(container, SIGKILL, ctx, err) < 0 ||
+	     cgroup_kill(container->owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
+	     container_wait_exit(container, ctx, err) < 0))
+		return -1;
 	return container_settle(container, ctx, err);
 }

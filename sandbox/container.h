@@ -53,6 +53,7 @@ struct container {
 	/* under lock */
 	Cri__ContainerState state;
 	bool removed;
+	bool doomed;  /* being removed: its state on disk does not matter any more */
 	bool settled; /* after the exit: the runtime's container is deleted and the state is on disk */
 	int64_t started_at, finished_at;
 	int32_t exit_code;
@@ -102,7 +103,11 @@ struct container_exit {
 };
 void container_set_exited(struct container *container, const struct container_exit *exit);
 
-/* Inside the gate, of an exited container: deletes the runtime's container and saves the state; once. */
+/* Signals the container's init; one that is gone is success. */
+int container_signal(struct container *container, int signal, const struct ctx *ctx,
+		     struct err *err) MUST_CHECK;
+/* Inside the gate, of an exited container: ends what is left in its cgroup, deletes the runtime's container
+ * and saves the state; once. */
 int container_settle(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
 /* Inside the gate: SIGKILL to all, wait, settle. */
 int container_kill(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;

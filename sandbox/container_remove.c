@@ -40,6 +40,7 @@ static int remove_gated(struct container *container, const struct ctx *ctx, stru
 {
 	lock_take(&container->lock);
 	bool removed = container->removed;
+	container->doomed = true;
 	lock_drop(&container->lock);
 	if (removed)
 		return 0;

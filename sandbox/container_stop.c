@@ -26,14 +26,11 @@ static int kill_bounded(struct container *container, const struct ctx *ctx, stru
 /* 0: exited or the grace is over; -1: the call is over. */
 static int ask_and_wait(struct container *container, int64_t grace, const struct ctx *ctx, struct err *err)
 {
-	CLEANUP(process_done) struct process init = container_init_process(container);
-	struct runtime_target target;
+	int signal = stop_signal_number(container->config->stop_signal, container->image.stop_signal);
 	struct ctx waiting;
 	struct err wait_err;
 
-	container_target(container, &target);
-	int signal = stop_signal_number(container->config->stop_signal, container->image.stop_signal);
-	if (runtime_kill(&target, &init, signal, false, ctx, err) < 0)
+	if (container_signal(container, signal, ctx, err) < 0)
 		return -1;
 	ctx_init_child(&waiting, ctx, clock_deadline_in(grace));
 	int failed = container_wait_exit(container, &waiting, &wait_err);
