@@ -100,9 +100,9 @@ static int make_dirs(struct container *container, struct err *err)
 {
 	static const char *const names[] = { "bundle", "rootfs", "upper", "work" };
 	CLEANUP(fd_closep) int dir = dir_make(container->owner->containers_dir, container->id, 0700, err);
-	CLEANUP(fd_closep) int run_dir = dir < 0 ? -1 : dir_make(AT_FDCWD, container->run_dir, 0700, err);
+	CLEANUP(fd_closep) int run_dir = -1;
 
-	if (dir < 0 || run_dir < 0)
+	if (dir < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		/* upper becomes the root directory of the container, which everybody in it may enter */
@@ -110,7 +110,11 @@ static int make_dirs(struct container *container, struct err *err)
 			return err_errno(err, "make %s/%s", container->dir, names[i]);
 	if (fchmodat(dir, "upper", 0755, 0) < 0)
 		return err_errno(err, "chmod %s/upper", container->dir);
-	return container_save_config(container, err);
+	/* Outside of that folder nothing is made before the record of it is on disk. */
+	if (container_save_config(container, err) < 0)
+		return -1;
+	run_dir = dir_make(AT_FDCWD, container->run_dir, 0700, err);
+	return run_dir < 0 ? -1 : 0;
 }
 
 static int mount_rootfs(const struct container *container, const struct image *image, struct err *err)
@@ -265,32 +269,23 @@ static int start_monitor(struct container *container, const struct ctx *ctx, str
 	return container_watch(container, err);
 }
 
-/* The failed container is known to nobody; what cannot be undone now is undone at the next start. */
-static void undo(struct container *container)
+void container_undo(struct container *container)
 {
-	struct container_exit exit = {
-		.code = 128, .reason = "Error", .message = "", .finished_at = clock_real()
-	};
-	CLEANUP(process_done) struct process init = container_init_process(container);
+	struct runtime_target target;
 	struct ctx ctx;
 	struct err err;
 
-	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
-	if (init.pidfd >= 0) {
-		struct runtime_target target;
-
-		container_target(container, &target);
-		if (cgroup_kill(container->owner->cgroups, container->cgroup_path, &ctx, &err) < 0 ||
-		    runtime_delete(&target, &ctx, &err) < 0)
-			log_debug("container %s: undo: %s, ignoring", container->id, err.text);
-	}
-	container_set_exited(container, &exit);
 	lock_take(&container->lock);
 	struct watch *watch = TAKE(container->watch);
 	container->removed = true;
 	lock_drop(&container->lock);
 	watch_cancel(watch);
-	if (container_destroy(container, &ctx, &err) < 0)
+
+	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
+	container_target(container, &target);
+	if (cgroup_kill(container->owner->cgroups, container->cgroup_path, &ctx, &err) < 0 ||
+	    (target.handler && runtime_delete(&target, &ctx, &err) < 0) ||
+	    container_destroy(container, &ctx, &err) < 0)
 		log_debug("container %s: undo: %s, ignoring until the next start", container->id, err.text);
 	ctx_done(&ctx);
 }
@@ -337,7 +332,7 @@ static int create_gated(struct create *create, const struct ctx *ctx, char **ret
 	if (make_dirs(container, err) < 0 || make_log_dir(container, err) < 0 ||
 	    mount_rootfs(container, image, err) < 0 || build_spec(container, image, err) < 0 ||
 	    start_monitor(container, ctx, err) < 0) {
-		undo(container);
+		container_undo(container);
 		return -1;
 	}
 	store_add_container(create->owner, container);

@@ -217,30 +217,20 @@ static void revive_container(struct container *container, const struct container
 		strv_addf(&container->owner->warnings, "container %s: %s", container->id, err.text);
 }
 
-static void remove_task(void *data)
+static void undo_task(void *data)
 {
 	CLEANUP(container_unrefp) struct container *container = data;
-	struct ctx ctx;
-	struct err err;
 
-	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
-	if (cgroup_kill(container->owner->cgroups, container->cgroup_path, &ctx, &err) < 0 ||
-	    container_remove_object(container, &ctx, &err) < 0)
-		log_debug("container %s: undo: %s, ignoring until the next start", container->id, err.text);
-	ctx_done(&ctx);
+	container_undo(container);
 }
 
-/* A creation that did not finish, or a container whose pod is gone. */
+/* A creation that did not finish. */
 static void undo_container(struct container *container)
 {
-	struct container_exit exit = {
-		.code = 128, .reason = "Error", .message = "", .finished_at = clock_real()
-	};
 	struct err err;
 
-	container_set_exited(container, &exit);
 	container_ref(container);
-	if (pool_run(container->owner->pool, remove_task, container, &err) < 0)
+	if (pool_run(container->owner->pool, undo_task, container, &err) < 0)
 		container_unref(container);
 }
 
