@@ -72,6 +72,7 @@ static void *poll_queue(void *data)
 {
 	struct poller *poller = data;
 
+	call_accept(&poller->server->calls, poller->queue);
 	for (;;) {
 		grpc_event event =
 			grpc_completion_queue_next(poller->queue, next_round(poller->server), NULL);
@@ -145,11 +146,9 @@ static int start_poller(struct poller *poller, size_t number, struct err *err)
 
 static int start_pollers(struct rpc_server *server, struct err *err)
 {
-	for (size_t i = 0; i < server->pollers_len; i++) {
+	for (size_t i = 0; i < server->pollers_len; i++)
 		if (start_poller(&server->pollers[i], i, err) < 0)
 			return -1;
-		call_accept(&server->calls, server->pollers[i].queue);
-	}
 	return 0;
 }
 

@@ -90,7 +90,7 @@ static grpc_byte_buffer *message_of(const struct client_request *request)
 	return buffer;
 }
 
-static void send(struct client_call *call, const struct client_request *request)
+static void send_request(struct client_call *call, const struct client_request *request)
 {
 	grpc_byte_buffer *message = message_of(request);
 	grpc_op ops[3] = { 0 };
@@ -149,7 +149,7 @@ struct client_call *client_start(struct client *client, const struct client_requ
 	grpc_slice_unref(path);
 	grpc_metadata_array_init(&call->headers);
 	grpc_metadata_array_init(&call->trailers);
-	send(call, request);
+	send_request(call, request);
 	receive(call);
 	receive_status(call);
 	return call;
