@@ -133,7 +133,7 @@ struct process container_init_process(struct container *container)
 	return copy;
 }
 
-void container_target(const struct container *container, struct runtime_target *ret)
+bool container_target(const struct container *container, struct runtime_target *ret)
 {
 	*ret = (struct runtime_target){
 		.handler = container->pod->handler,
@@ -141,6 +141,7 @@ void container_target(const struct container *container, struct runtime_target *
 		.id = container->id,
 		.bundle = container->bundle,
 	};
+	return ret->handler && ret->handler->path;
 }
 
 void container_monitor_spec(const struct container *container, struct monitor_spec *ret)
@@ -370,9 +371,8 @@ int container_signal(struct container *container, int signal, const struct ctx *
 	CLEANUP(process_done) struct process init = container_init_process(container);
 	struct runtime_target target;
 
-	container_target(container, &target);
-	if (init.pidfd < 0 && !target.handler) /* nobody can reach it, if there is anybody */
-		return 0;
+	if (!container_target(container, &target) && init.pidfd < 0)
+		return 0; /* nobody can reach it, if there is anybody; its cgroup can still be killed */
 	return runtime_kill(&target, &init, signal, false, ctx, err);
 }
 
@@ -388,10 +388,9 @@ int container_settle(struct container *container, const struct ctx *ctx, struct 
 	lock_drop(&container->lock);
 	if (!needed)
 		return 0;
-	container_target(container, &target);
 	/* Without a PID namespace of its own its children live on: the cgroup knows them. */
 	if (cgroup_kill(container->owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
-	    (target.handler && runtime_delete(&target, ctx, err) < 0))
+	    (container_target(container, &target) && runtime_delete(&target, ctx, err) < 0))
 		return -1;
 	/* Until this is on disk the exit file tells the same. A full disk does not keep it from being
 	 * removed. */

@@ -82,7 +82,9 @@ Cri__ContainerState container_state(struct container *container);
 /* Copies of the processes with pidfds of their own; -1 pidfd when gone. The caller calls process_done. */
 struct process container_init_process(struct container *container);
 
-void container_target(const struct container *container, struct runtime_target *ret);
+/* False when there is no runtime to ask: its handler is not configured any more, or its program is not there.
+ */
+bool container_target(const struct container *container, struct runtime_target *ret);
 void container_monitor_spec(const struct container *container, struct monitor_spec *ret);
 
 int container_save(struct container *container, struct err *err) MUST_CHECK;

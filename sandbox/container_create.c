@@ -282,9 +282,8 @@ void container_undo(struct container *container)
 	watch_cancel(watch);
 
 	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
-	container_target(container, &target);
 	if (cgroup_kill(container->owner->cgroups, container->cgroup_path, &ctx, &err) < 0 ||
-	    (target.handler && runtime_delete(&target, &ctx, &err) < 0) ||
+	    (container_target(container, &target) && runtime_delete(&target, &ctx, &err) < 0) ||
 	    container_destroy(container, &ctx, &err) < 0)
 		log_debug("container %s: undo: %s, ignoring until the next start", container->id, err.text);
 	ctx_done(&ctx);

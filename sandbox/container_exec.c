@@ -20,10 +20,6 @@ static int find_running(struct sandboxes *sandboxes, const char *id, struct cont
 		return -1;
 	if (container_state(container) != CRI__CONTAINER_STATE__CONTAINER_RUNNING)
 		return err_set(err, RPC_FAILED_PRECONDITION, "container %s is not running", container->id);
-	if (!container->pod->handler)
-		return err_set(err, RPC_FAILED_PRECONDITION,
-			       "runtime handler \"%s\" is not configured any more",
-			       container->pod->request->runtime_handler);
 	*ret = TAKE(container);
 	return 0;
 }
@@ -78,7 +74,10 @@ int container_exec_sync(struct sandboxes *sandboxes, const struct ctx *ctx,
 		.timeout = request->timeout * NS_PER_SEC,
 		.output_max = EXEC_OUTPUT_MAX,
 	};
-	container_target(container, &spec.target);
+	if (!container_target(container, &spec.target))
+		return err_set(err, RPC_FAILED_PRECONDITION,
+			       "runtime handler \"%s\" is not configured any more or its program is missing",
+			       container->pod->request->runtime_handler);
 	if (exec_sync(&spec, ctx, &result, err) < 0)
 		return -1;
 	answer(&result, arena, ret);

@@ -6,7 +6,7 @@
 #include "sandbox/container.h"
 #include "sandbox/store.h"
 
-static int check_startable(struct container *container, struct err *err)
+static int check_startable(struct container *container, struct runtime_target *ret_target, struct err *err)
 {
 	static const char *const names[] = {
 		[CRI__CONTAINER_STATE__CONTAINER_CREATED] = "created",
@@ -22,9 +22,9 @@ static int check_startable(struct container *container, struct err *err)
 	if (!pod_ready(container->pod))
 		return err_set(err, RPC_FAILED_PRECONDITION, "pod sandbox %s of container %s is not ready",
 			       container->pod->id, container->id);
-	if (!container->pod->handler)
+	if (!container_target(container, ret_target))
 		return err_set(err, RPC_FAILED_PRECONDITION,
-			       "runtime handler \"%s\" is not configured any more",
+			       "runtime handler \"%s\" is not configured any more or its program is missing",
 			       container->pod->request->runtime_handler);
 	return 0;
 }
@@ -50,13 +50,12 @@ static int start_gated(struct container *container, const struct ctx *ctx, struc
 {
 	struct runtime_target target;
 
-	if (check_startable(container, err) < 0)
+	if (check_startable(container, &target, err) < 0)
 		return -1;
 	lock_take(&container->lock);
 	container->started_at = clock_real();
 	lock_drop(&container->lock);
 
-	container_target(container, &target);
 	if (runtime_start(&target, ctx, err) < 0) {
 		failed_start(container, err);
 		return -1;
