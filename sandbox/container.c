@@ -272,7 +272,7 @@ static void settle_task(void *data)
 	ctx_done(&ctx);
 }
 
-static void post_settle(struct container *container)
+void container_settle_later(struct container *container)
 {
 	struct err err;
 
@@ -318,7 +318,7 @@ void container_check_exit(struct container *container, bool monitor_gone)
 	} else {
 		return;
 	}
-	post_settle(container);
+	container_settle_later(container);
 }
 
 static void monitor_ended(void *data)

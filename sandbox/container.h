@@ -111,6 +111,8 @@ int container_signal(struct container *container, int signal, const struct ctx *
 /* Inside the gate, of an exited container: ends what is left in its cgroup, deletes the runtime's container
  * and saves the state; once. */
 int container_settle(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* The same on the pool, outside of any gate. */
+void container_settle_later(struct container *container);
 /* Inside the gate: SIGKILL to all, wait, settle. */
 int container_kill(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
 /* Undoes a creation that did not finish, of a container that is in no map: nobody else knows it. What cannot
