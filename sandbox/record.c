@@ -71,6 +71,19 @@ const struct json_field container_state_fields[] = {
 	{ NULL, 0, 0, 0, NULL, 0 },
 };
 
+/* Members that the file has and this version does not know stay in it. */
+static void keep_unknown(int dir, const char *name, json_t *document)
+{
+	CLEANUP(json_decrefp) json_t *old = NULL;
+	CLEANUP(freep) char *text = NULL;
+	struct err none;
+	size_t len = 0;
+
+	if (file_read(dir, name, RECORD_MAX, &text, &len, &none) == 0 &&
+	    json_parse(text, len, RECORD_MAX, &old, &none) == 0 && json_is_object(old))
+		json_object_update_missing(document, old);
+}
+
 int record_write(const char *dir, const char *name, const struct json_field *fields, const void *record,
 		 struct err *err)
 {
@@ -81,6 +94,7 @@ int record_write(const char *dir, const char *name, const struct json_field *fie
 	if (fd < 0)
 		return -1;
 	document = json_encode(fields, record);
+	keep_unknown(fd, name, document);
 	text = json_text(document);
 	return file_replace(fd, name, text, strlen(text), 0600, err);
 }
@@ -95,14 +109,16 @@ int record_read(const struct record_source *source, const struct json_field *fie
 
 	if (dir < 0 || file_read(dir, source->name, RECORD_MAX, &text, &len, err) < 0)
 		return -1;
-	if (json_parse(text, len, RECORD_MAX, &document, err) < 0 ||
-	    json_decode(document, fields, record, arena, err) < 0)
+	if (json_parse(text, len, RECORD_MAX, &document, err) < 0)
 		return err_prefix(err, "%s/%s", source->id, source->name);
-	/* The version is the first member of every record. */
-	if (*(const int64_t *)record > RECORD_VERSION)
+	/* First, as in a newer one anything else may have changed. */
+	json_int_t version = json_integer_value(json_object_get(document, "version"));
+	if (version > RECORD_VERSION)
 		return err_set(err, RPC_FAILED_PRECONDITION,
 			       "%s/%s: written by a newer crisp (version %lld, this one knows %d)",
-			       source->id, source->name, (long long)*(const int64_t *)record, RECORD_VERSION);
+			       source->id, source->name, (long long)version, RECORD_VERSION);
+	if (json_decode(document, fields, record, arena, err) < 0)
+		return err_prefix(err, "%s/%s", source->id, source->name);
 	*ret_document = TAKE(document);
 	return 0;
 }

@@ -3,9 +3,8 @@
  * made, and state.json, replaced whenever something happened. Both are written by file_replace only and read
  * here only. A directory without state.json is a creation that did not finish.
  *
- * Each document has a version; a newer one than RECORD_VERSION is refused (FAILED_PRECONDITION), keys unknown
- * to this version are kept when the state is written again by the same run, since state is rewritten only
- * from what was read.
+ * Each document has a version; a newer one than RECORD_VERSION is refused (FAILED_PRECONDITION). Members that
+ * this version does not know are kept when a document is replaced.
  */
 #ifndef SANDBOX_RECORD_H
 #define SANDBOX_RECORD_H
