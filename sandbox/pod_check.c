@@ -17,6 +17,18 @@ int metadata_part_check(const char *what, const char *value, struct err *err)
 	if (strlen(value) > METADATA_PART_MAX)
 		return err_set(err, RPC_INVALID_ARGUMENT, "%s is longer than %d bytes", what,
 			       METADATA_PART_MAX);
+	if (!str_is_printable(value))
+		return err_set(err, RPC_INVALID_ARGUMENT, "%s has a byte that is not printable", what);
+	return 0;
+}
+
+/* What of a pod goes into CNI_ARGS, "K=V;K=V", must not look like more of it: nor could it be taken back. */
+static int pod_part_check(const char *what, const char *value, struct err *err)
+{
+	if (metadata_part_check(what, value, err) < 0)
+		return -1;
+	if (strpbrk(value, ";="))
+		return err_set(err, RPC_INVALID_ARGUMENT, "%s has a ';' or '=' in it", what);
 	return 0;
 }
 
@@ -33,6 +45,17 @@ int host_path_check(const char *what, const char *path, struct err *err)
 	if (path[0] != '/' || strlen(path) > 4000 || has_dots(path) || strpbrk(path, "\n\r"))
 		return err_set(err, RPC_INVALID_ARGUMENT, "%s is not an absolute path without dots: %.100s",
 			       what, path);
+	return 0;
+}
+
+static int check_mapping(const Cri__IDMapping *mapping, struct err *err)
+{
+	const uint64_t end = UINT64_C(1) << 32;
+
+	if (mapping->length == 0 || (uint64_t)mapping->host_id + mapping->length > end ||
+	    (uint64_t)mapping->container_id + mapping->length > end)
+		return err_set(err, RPC_INVALID_ARGUMENT, "id mapping %u:%u of length %u is out of range",
+			       mapping->container_id, mapping->host_id, mapping->length);
 	return 0;
 }
 
@@ -55,6 +78,8 @@ static int check_namespaces(const Cri__PodSandboxConfig *config, struct err *err
 	if (user->n_uids != 1 || user->n_gids != 1)
 		return err_set(err, RPC_INVALID_ARGUMENT,
 			       "a user namespace takes exactly one uid and one gid mapping");
+	if (check_mapping(user->uids[0], err) < 0 || check_mapping(user->gids[0], err) < 0)
+		return -1;
 	return err_set(err, RPC_UNIMPLEMENTED, "user namespaces of pods are not built yet");
 }
 
@@ -136,9 +161,9 @@ int pod_check(const Cri__RunPodSandboxRequest *request, const struct config *con
 		return err_set(err, RPC_INVALID_ARGUMENT, "config is missing");
 	if (!pod->metadata)
 		return err_set(err, RPC_INVALID_ARGUMENT, "config.metadata is missing");
-	if (metadata_part_check("config.metadata.name", pod->metadata->name, err) < 0 ||
-	    metadata_part_check("config.metadata.uid", pod->metadata->uid, err) < 0 ||
-	    metadata_part_check("config.metadata.namespace", pod->metadata->namespace_, err) < 0)
+	if (pod_part_check("config.metadata.name", pod->metadata->name, err) < 0 ||
+	    pod_part_check("config.metadata.uid", pod->metadata->uid, err) < 0 ||
+	    pod_part_check("config.metadata.namespace", pod->metadata->namespace_, err) < 0)
 		return -1;
 	if (!config_find_runtime(config, request->runtime_handler))
 		return err_set(err, RPC_INVALID_ARGUMENT, "no runtime handler \"%.100s\" is configured",

@@ -16,7 +16,7 @@ enum { METADATA_PART_MAX = 1024, PORTS_MAX = 4096 };
 
 int pod_check(const Cri__RunPodSandboxRequest *request, const struct config *config,
 	      struct err *err) MUST_CHECK;
-/* One part of a metadata: not empty, at most METADATA_PART_MAX bytes. */
+/* One part of a metadata: not empty, at most METADATA_PART_MAX bytes, all printable. */
 int metadata_part_check(const char *what, const char *value, struct err *err) MUST_CHECK;
 /* An absolute host path without "." and ".." components. */
 int host_path_check(const char *what, const char *path, struct err *err) MUST_CHECK;

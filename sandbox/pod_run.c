@@ -161,6 +161,15 @@ static int existing(struct pod *pod, char **ret, struct err *err)
 	return 0;
 }
 
+/* Refused before anything is made. */
+static int check_sysctls(const struct pod *pod, struct err *err)
+{
+	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
+	struct pod_sysctls sysctls;
+
+	return pod_sysctls(pod->config, pod->owner->config, pod->namespaces, arena, &sysctls, err);
+}
+
 /* The joined work: runs on the pool with a context of its own. */
 static int run(void *data, const struct ctx *ctx, char **ret, struct err *err)
 {
@@ -175,6 +184,8 @@ static int run(void *data, const struct ctx *ctx, char **ret, struct err *err)
 		return err_set(err, RPC_FAILED_PRECONDITION, "runtime handler \"%s\" cannot be used: %s",
 			       run->request->runtime_handler,
 			       pod->handler ? pod->handler->problem : "not configured");
+	if (check_sysctls(pod, err) < 0)
+		return -1;
 	if (make_dir(pod, err) < 0 || build(pod, ctx, err) < 0) {
 		undo(pod);
 		return -1;
