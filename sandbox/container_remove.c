@@ -13,15 +13,22 @@
 #include "sandbox/container.h"
 #include "sandbox/store.h"
 
-static int remove_run_dir(struct container *container, struct err *err)
+/* Removes a folder on tmpfs that may never have been made, or be gone with a reboot. */
+static int remove_volatile(const char *parent, const char *name, struct err *err)
+{
+	CLEANUP(fd_closep) int dir = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return errno == ENOENT ? 0 : err_errno(err, "open %s", parent);
+	return tree_remove(dir, name, err);
+}
+
+static int remove_run_dir(const struct container *container, struct err *err)
 {
 	const char *slash = strrchr(container->run_dir, '/');
 	CLEANUP(freep) char *parent = xstrndup(container->run_dir, (size_t)(slash - container->run_dir));
-	CLEANUP(fd_closep) int dir = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (dir < 0) /* never made, or gone with a reboot */
-		return errno == ENOENT ? 0 : err_errno(err, "open %s", parent);
-	return tree_remove(dir, slash + 1, err);
+	return remove_volatile(parent, slash + 1, err);
 }
 
 int container_destroy(struct container *container, const struct ctx *ctx, struct err *err)
@@ -30,7 +37,8 @@ int container_destroy(struct container *container, const struct ctx *ctx, struct
 
 	if (overlay_unmount(container->rootfs, err) < 0 ||
 	    cgroup_remove(owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
-	    remove_run_dir(container, err) < 0)
+	    remove_run_dir(container, err) < 0 ||
+	    remove_volatile(owner->attach_dir, container->id, err) < 0) /* conmon's socket */
 		return -1;
 	exit_status_remove(owner->exit_dir, container->id);
 	return store_discard(owner, owner->containers_dir, container->id, err);
