@@ -14,7 +14,11 @@ static int parse_name(const char *name)
 	static const struct {
 		const char *name;
 		int number;
-	} aliases[] = { { "CLD", SIGCHLD }, { "IOT", SIGABRT }, { "POLL", SIGIO }, { "UNUSED", SIGSYS } };
+	} aliases[] = { { "CLD", SIGCHLD },
+			{ "IOT", SIGABRT },
+			{ "IO", SIGIO },
+			{ "POLL", SIGIO },
+			{ "UNUSED", SIGSYS } };
 
 	for (int number = 1; number < SIGRTMIN; number++)
 		if (str_eq(sigabbrev_np(number), name))
