@@ -154,13 +154,16 @@ static bool reload(struct readiness *readiness)
 	return changed;
 }
 
-/* A folder has changed. */
+/* A folder has changed: a new network is asked for its status at once, and so is one that was not ready. */
 static void on_change(void *data)
 {
 	struct readiness *readiness = data;
-	bool was_missing = readiness->missing != NULL; /* written by this thread only */
+	bool changed = reload(readiness);
 
-	if (reload(readiness) || was_missing)
+	lock_take(&readiness->lock);
+	bool good = readiness->status == STATUS_GOOD;
+	lock_drop(&readiness->lock);
+	if (changed || !good)
 		ask_soon(readiness);
 }
 
