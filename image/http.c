@@ -19,7 +19,7 @@
 #include "image/origin.h"
 
 enum {
-	RECEIVE_SIZE = CURL_MAX_READ_SIZE,
+	RECEIVE_SIZE = 512 * 1024,
 	BUFFER_SIZE = 2 * RECEIVE_SIZE,
 	CHALLENGES_MAX = 8,
 	DRAIN_MAX = 64 * 1024, /* bytes read and dropped to keep a connection for the next request */
