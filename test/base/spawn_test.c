@@ -171,6 +171,36 @@ static void descriptors_that_collide(void **state)
 	scratch_done(&s);
 }
 
+/* Wherever the duplicates of the sources come to lie, they must not be overwritten by the first target. */
+static void targets_next_to_free_numbers(void **state)
+{
+	struct scratch s;
+	struct command command = { .fds_len = 3 };
+
+	(void)state;
+	scratch_init(&s);
+	int lowest = fcntl(s.dir, F_DUPFD_CLOEXEC, 3);
+	close(lowest);
+	for (int i = 0; i < 3; i++) {
+		put_file(s.dir, "file", (char[2]){ (char)('a' + i), '\0' });
+		int fd = openat(s.dir, "file", O_RDONLY | O_CLOEXEC);
+		command.fds[i].fd = fcntl(fd, F_DUPFD_CLOEXEC, 60);
+		close(fd);
+		assert_int_equal(unlinkat(s.dir, "file", 0), 0);
+	}
+	for (int first = lowest; first < lowest + 10; first++) {
+		char expected[64];
+		for (int i = 0; i < 3; i++)
+			command.fds[i].target = first + (i + 1) % 3;
+		CLEANUP(freep) char *text = report(command, "read-fds");
+		snprintf(expected, sizeof(expected), "%d c\n%d a\n%d b\n", first, first + 1, first + 2);
+		assert_string_equal(text, expected);
+	}
+	for (int i = 0; i < 3; i++)
+		close(command.fds[i].fd);
+	scratch_done(&s);
+}
+
 /* Where clone3 does not exist: glibc's clone does the same. */
 static void without_clone3(void **state)
 {
@@ -291,6 +321,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(children_start_clean),
 		cmocka_unit_test(options_of_a_child),
 		cmocka_unit_test(descriptors_that_collide),
+		cmocka_unit_test(targets_next_to_free_numbers),
 		cmocka_unit_test(without_clone3),
 		cmocka_unit_test(starts_in_a_cgroup),
 	};
