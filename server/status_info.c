@@ -113,7 +113,6 @@ static json_t *handler_json(const struct handler *handler)
 {
 	json_t *json = json_object();
 
-	json_object_set_new(json, "name", json_string(handler->name));
 	json_object_set_new(json, "path", handler->path ? json_string(handler->path) : json_null());
 	json_object_set_new(json, "root", json_string(handler->root));
 	json_object_set_new(json, "monitor", handler->monitor ? json_string(handler->monitor) : json_null());
@@ -127,11 +126,11 @@ static json_t *handler_json(const struct handler *handler)
 
 static json_t *handlers_info(struct service *service)
 {
-	json_t *json = json_array();
+	json_t *json = json_object();
 	const struct handler *handler;
 
 	for (size_t i = 0; (handler = handlers_at(service->handlers, i)); i++)
-		json_array_append_new(json, handler_json(handler));
+		json_object_set_new(json, handler->name, handler_json(handler));
 	return json;
 }
 
