@@ -201,6 +201,9 @@ static int fill(struct conflist *list, const char *text, size_t len, struct err 
 {
 	const char *name = NULL;
 
+	/* The parser would take some for white space; the text is kept as a string. */
+	if (memchr(text, '\0', len))
+		return bad(list, err, "a NUL byte", NULL);
 	if (json_parse(text, len, CONFLIST_MAX, &list->json, err) < 0)
 		return err_prefix(err, "%s", list->file);
 	if (!json_is_object(list->json))
@@ -226,7 +229,7 @@ int conflist_parse(const char *file, const char *text, size_t len, const struct 
 	counted->list.file = xstrdup(file);
 	if (fill(&counted->list, text, len, err) < 0)
 		return -1;
-	counted->list.text = xstrndup(text, len); /* JSON that parsed holds no NUL */
+	counted->list.text = xstrndup(text, len);
 	*ret = TAKE(owned);
 	return 0;
 }

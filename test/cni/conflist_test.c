@@ -148,12 +148,14 @@ static void test_bad(void **state)
 
 static void test_bounds(void **state)
 {
+	static const char nul[] = "{\"name\":\"a\",\"type\":\"x\",\"b\":true\0}";
 	CLEANUP(str_done) struct str many = STR_INIT;
 	CLEANUP(freep) char *big = xmalloc(CONFLIST_MAX + 2);
 	const struct conflist *list = NULL;
 	struct err err;
 
 	(void)state;
+	assert_int_equal(conflist_parse("f", nul, sizeof(nul) - 1, &list, &err), -1);
 	str_add(&many, "{\"name\":\"a\",\"plugins\":[");
 	for (int i = 0; i <= CONFLIST_PLUGINS_MAX; i++)
 		str_addf(&many, "%s{\"type\":\"x\"}", i ? "," : "");
