@@ -105,7 +105,7 @@ static unsigned int version_number(const char *line)
 	return (major & 0x7fff) << 16 | (minor & 0xffff);
 }
 
-enum { V1_1 = 1 << 16 | 1, V1_2 = 1 << 16 | 2, V1_4 = 1 << 16 | 4, V1_8 = 1 << 16 | 8 };
+enum { V1_1 = 1 << 16 | 1, V1_2 = 1 << 16 | 2, V1_4 = 1 << 16 | 4, V1_8 = 1 << 16 | 8, V1_14 = 1 << 16 | 14 };
 
 /* What releases could do before they could say so. */
 static void features_by_version(struct slot *slot)
@@ -193,6 +193,7 @@ static void ask_handler(struct slot *slot)
 	slot->handler.is_crun = str_has_prefix(slot->version, "crun ");
 	/* Older ones compile the profile that comes in linux.seccomp even when the annotation is there. */
 	slot->handler.seccomp_bpf_data = slot->handler.is_crun && version_number(slot->version) >= V1_8;
+	slot->handler.devices_need_memlock = slot->handler.is_crun && version_number(slot->version) < V1_14;
 	if (ask(slot->path, "features", &features, &err) < 0 ||
 	    features_by_document(slot, &features, &err) < 0)
 		features_by_version(slot);

@@ -29,7 +29,9 @@ struct handler {
 	bool recursive_read_only_mounts; /* mountOptions has "rro" */
 	bool idmap_mounts, user_namespaces;
 	bool seccomp, apparmor, selinux;
-	bool seccomp_bpf_data; /* takes the annotation run.oci.seccomp_bpf_data for create and exec */
+	bool seccomp_bpf_data;     /* takes the annotation run.oci.seccomp_bpf_data for create and exec */
+	bool devices_need_memlock; /* on cgroup v2 device rules need RLIMIT_MEMLOCK raised to infinity (crun
+				      < 1.14) */
 	struct strv unsafe_annotations; /* features: potentiallyUnsafeConfigAnnotations */
 	json_t *features;               /* raw document or NULL */
 };

@@ -12,6 +12,7 @@
 
 #include <ctype.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,16 @@ static const Cri__NamespaceOption *namespaces_of(const struct spec_input *input)
 	return pod && pod->security_context ? pod->security_context->namespace_options : NULL;
 }
 
+/*
+ * Whether the runtime can limit access to devices here: on cgroup v2 it is done by an eBPF program, and older
+ * crun insists on a limit that it may not be allowed to raise.
+ */
+static bool can_limit_devices(const struct spec_input *input)
+{
+	return !input->host->cgroup2 || !input->handler->devices_need_memlock ||
+	       input->host->can_raise_memlock;
+}
+
 static int context_init(const struct spec_input *input, struct spec_context *ret, struct err *err)
 {
 	const Cri__LinuxContainerSecurityContext *security = security_of(input);
@@ -95,9 +106,13 @@ static int context_init(const struct spec_input *input, struct spec_context *ret
 	};
 
 	*ret = (struct spec_context){ .input = input,
+				      .device_rules = can_limit_devices(input),
 				      .security = security,
 				      .namespaces = namespaces_of(input),
 				      .privileged = request.privileged };
+	/* Without rules a node made by the container would open any device of the host. */
+	if (!ret->device_rules && !ret->privileged)
+		request.available &= ~(UINT64_C(1) << CAP_MKNOD);
 	return capabilities_resolve(&request, &ret->capabilities, err);
 }
 

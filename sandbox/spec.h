@@ -32,6 +32,8 @@ struct spec_host {
 	bool apparmor, selinux;
 	bool rro_mounts;          /* mount_setattr(2) with AT_RECURSIVE: Linux 5.12 */
 	bool can_lower_oom_score; /* CAP_SYS_RESOURCE */
+	bool can_raise_memlock;   /* CAP_SYS_RESOURCE, or no limit set: see struct handler's
+				     devices_need_memlock */
 	int oom_score_adj;        /* our own: the lowest a container can get without that capability */
 	uint64_t capabilities;    /* capabilities_available() */
 };

@@ -9,6 +9,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -96,6 +97,13 @@ static bool apparmor_enabled(void)
 	       *text == 'Y';
 }
 
+static bool memlock_unlimited(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_max == RLIM_INFINITY;
+}
+
 void spec_host_read(struct spec_host *ret)
 {
 	*ret = (struct spec_host){ .apparmor = apparmor_enabled(),
@@ -104,5 +112,6 @@ void spec_host_read(struct spec_host *ret)
 				   .oom_score_adj = own_oom_score_adj(),
 				   .capabilities = capabilities_available() };
 	ret->can_lower_oom_score = ret->capabilities >> CAP_SYS_RESOURCE & 1;
+	ret->can_raise_memlock = ret->can_lower_oom_score || memlock_unlimited();
 	ask_cgroups(ret);
 }

@@ -136,7 +136,9 @@ static int add_resources(struct spec_context *context, json_t *ret, struct err *
 		json_decref(rules);
 		return -1;
 	}
-	json_object_set_new(resources, "devices", rules);
+	if (context->device_rules)
+		json_object_set(resources, "devices", rules);
+	json_decref(rules);
 	if (input->settings->runtime.pids_limit > 0)
 		json_object_set_new(
 			resources, "pids",

@@ -19,6 +19,7 @@ struct spec_context {
 	const Cri__LinuxContainerSecurityContext *security; /* may be NULL */
 	const Cri__NamespaceOption *namespaces;             /* the container's, else the pod's; may be NULL */
 	bool privileged;
+	bool device_rules; /* access to devices can be limited; if not, nobody may make device nodes */
 	struct capabilities capabilities;
 	bool bad_text;
 };

@@ -78,9 +78,14 @@ static inline void box_isolate(bool cgroup2)
 	assert_int_equal(statfs("/sys/fs/cgroup", &st), 0);
 	if (st.f_type == 0x63677270) /* a host with cgroup v2 has that view only */
 		return;
-	umount2("/sys/fs/cgroup/unified", MNT_DETACH);
-	if (cgroup2)
+	if (cgroup2) {
 		assert_int_equal(mount("none", "/sys/fs/cgroup", "cgroup2", 0, NULL), 0);
+		return;
+	}
+	/* A hybrid host has its v2 hierarchy below the v1 ones; here are only these. */
+	box_run("cd /sys/fs/cgroup; names=; for n in *; do [ $n = unified ] || [ -L $n ] || [ ! -d $n ] || names=\"$names $n\"; done;"
+		"cd /; umount -R /sys/fs/cgroup; mount -t tmpfs -o mode=755 none /sys/fs/cgroup; cd /sys/fs/cgroup;"
+		"for n in $names; do mkdir $n; o=$n; [ $n != systemd ] || o=none,name=systemd; mount -t cgroup -o $o none $n; done");
 }
 
 static inline void box_make_rootfs(const char *dir)
@@ -89,7 +94,7 @@ static inline void box_make_rootfs(const char *dir)
 	char *script = xasprintf(
 		"mkdir -p %s/rootfs; cd %s/rootfs; mkdir -p bin etc proc sys dev tmp lib lib64 lib/x86_64-linux-gnu;"
 		"cp /bin/busybox bin/; for l in $(ldd /bin/busybox | grep -o '/[^ ]*'); do mkdir -p .$(dirname $l); cp -L $l .$l; done;"
-		"for c in sh sleep cat echo id ls true false touch kill ps setsid head yes grep; do ln -s busybox bin/$c; done;"
+		"cp bin/busybox bin/ls; for c in sh sleep cat echo id rm true false touch kill ps setsid head yes grep; do ln -s busybox bin/$c; done;"
 		"echo root:x:0:0:root:/root:/bin/sh > etc/passwd; echo root:x:0: > etc/group",
 		dir, dir);
 

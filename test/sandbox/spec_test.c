@@ -1,0 +1,712 @@
+/* config.json, field by field, and what is refused (rows 13-24 of the bad-input matrix). */
+#include "spec_fixture.h"
+
+#include <linux/capability.h>
+
+static struct fixture f;
+
+static int setup(void **state)
+{
+	(void)state;
+	fixture_open(&f);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fixture_close(&f);
+	return 0;
+}
+
+static void test_defaults(void **state)
+{
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+
+	(void)state;
+	assert_at(spec, "ociVersion", "\"1.0.2\"");
+	assert_at(spec, "process.args", "[\"/bin/sh\"]");
+	assert_at(spec, "process.cwd", "\"/\"");
+	assert_at(spec, "process.terminal", "false");
+	assert_at(spec, "process.noNewPrivileges", "false");
+	assert_at(spec, "process.oomScoreAdj", "0");
+	assert_at(spec, "process.user", "{\"uid\":0,\"gid\":0,\"additionalGids\":[0]}");
+	assert_at(
+		spec, "process.env",
+		"[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\",\"HOSTNAME=web-0\",\"HOME=/root\"]");
+	/* CVE-2022-27652 and its like. */
+	assert_at(spec, "process.capabilities.inheritable", "[]");
+	assert_at(spec, "process.capabilities.ambient", "[]");
+	assert_at(spec, "process.rlimits", "");
+	assert_at(spec, "root.readonly", "false");
+	assert_at(spec, "hostname", "");
+	assert_at(spec, "linux.cgroupsPath", "\"/crisp-test/c1\"");
+	assert_at(spec, "linux.namespaces",
+		  "[{\"type\":\"mount\"},{\"type\":\"pid\"},{\"type\":\"network\",\"path\":\"/ns/net\"},"
+		  "{\"type\":\"ipc\",\"path\":\"/ns/ipc\"},{\"type\":\"uts\",\"path\":\"/ns/uts\"}]");
+	assert_at(spec, "linux.resources.devices", "[{\"allow\":false,\"access\":\"rwm\"}]");
+	assert_at(spec, "linux.devices", "[]");
+	assert_at(spec, "linux.seccomp", "");
+	assert_at(spec, "linux.rootfsPropagation", "");
+	assert_mount(spec, "/sys",
+		     "{\"destination\":\"/sys\",\"type\":\"sysfs\",\"source\":\"sysfs\","
+		     "\"options\":[\"nosuid\",\"noexec\",\"nodev\",\"ro\"]}");
+	assert_mount(spec, "/etc/hosts",
+		     "{\"destination\":\"/etc/hosts\",\"type\":\"bind\",\"source\":\"/pod/hosts\","
+		     "\"options\":[\"bind\",\"rprivate\",\"nosuid\",\"nodev\",\"noexec\"]}");
+	CLEANUP(freep) char *caps = fixture_at(spec, "process.capabilities.bounding");
+	assert_non_null(strstr(caps, "CAP_CHOWN"));
+	assert_null(strstr(caps, "CAP_SYS_ADMIN"));
+}
+
+static void add_all(struct strv *strv, const char *a, const char *b)
+{
+	strv_done(strv);
+	*strv = (struct strv)STRV_INIT;
+	if (a)
+		strv_add(strv, a);
+	if (b)
+		strv_add(strv, b);
+}
+
+static void check_args(size_t n_command, size_t n_args, const char *expected)
+{
+	static char one[] = "one", two[] = "two";
+	static char *command[] = { one }, *args[] = { two };
+
+	f.config.command = command;
+	f.config.n_command = n_command;
+	f.config.args = args;
+	f.config.n_args = n_args;
+	if (!expected) {
+		fixture_refused(&f, RPC_INVALID_ARGUMENT, "no command");
+		return;
+	}
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	assert_at(spec, "process.args", expected);
+}
+
+/* kubernetes.io: "Define a Command and Arguments for a Container", the table. */
+static void test_command_rules(void **state)
+{
+	(void)state;
+	add_all(&f.image.entrypoint, "/entry", "-e");
+	add_all(&f.image.cmd, "cmd", NULL);
+	check_args(0, 0, "[\"/entry\",\"-e\",\"cmd\"]");
+	check_args(1, 0, "[\"one\"]");
+	check_args(0, 1, "[\"/entry\",\"-e\",\"two\"]");
+	check_args(1, 1, "[\"one\",\"two\"]");
+	add_all(&f.image.entrypoint, NULL, NULL);
+	check_args(0, 0, "[\"cmd\"]");
+	check_args(0, 1, "[\"two\"]");
+	add_all(&f.image.cmd, NULL, NULL);
+	check_args(0, 0, NULL);
+	add_all(&f.image.cmd, "", NULL);
+	check_args(0, 0, NULL);
+	f.input.image = NULL;
+	check_args(0, 0, NULL);
+	check_args(0, 1, "[\"two\"]");
+}
+
+static Cri__KeyValue env(const char *key, const char *value, size_t len)
+{
+	Cri__KeyValue pair = CRI__KEY_VALUE__INIT;
+
+	pair.key = (char *)(uintptr_t)key;
+	pair.value.data = (uint8_t *)(uintptr_t)value;
+	pair.value.len = len;
+	return pair;
+}
+
+static void test_environment(void **state)
+{
+	Cri__KeyValue pairs[] = { env("A", "request", 7), env("HOME", "/h", 2), env("EMPTY", NULL, 0),
+				  env("N", "a\nb=c", 5) };
+	Cri__KeyValue *list[] = { &pairs[0], &pairs[1], &pairs[2], &pairs[3] };
+
+	(void)state;
+	/* CVE-2026-57231: what has no "=" is dropped, the daemon's environment is not asked. */
+	setenv("FROM_DAEMON", "leaked", 1);
+	strv_add(&f.image.env, "A=image");
+	strv_add(&f.image.env, "PATH=/image");
+	strv_add(&f.image.env, "FROM_DAEMON");
+	strv_add(&f.image.env, "F*");
+	strv_add(&f.image.env, "=x");
+	strv_add(&f.image.env, "B=b=b");
+	f.config.envs = list;
+	f.config.n_envs = 4;
+	f.config.tty = true;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	assert_at(spec, "process.env",
+		  "[\"PATH=/image\",\"TERM=xterm\",\"HOSTNAME=web-0\",\"A=request\",\"B=b=b\",\"HOME=/h\","
+		  "\"EMPTY=\",\"N=a\\nb=c\"]");
+	assert_at(spec, "process.terminal", "true");
+
+	pairs[0] = env("", "x", 1);
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "empty name");
+	pairs[0] = env("A=B", "x", 1);
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "\"=\"");
+	pairs[0] = env("A", "x\0y", 3);
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "NUL");
+	pairs[0] = env("A", "\xff\xfe", 2);
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "UTF-8");
+}
+
+static void test_working_directory(void **state)
+{
+	static char dir[] = "/made//here/", fd[] = "/proc/self/fd/7", relative[] = "x", up[] = "/a/../../etc",
+		    link[] = "/link/in";
+	struct stat st;
+
+	(void)state;
+	f.config.working_dir = dir;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	assert_at(spec, "process.cwd", "\"/made/here\"");
+	assert_int_equal(fstatat(f.rootfs_fd, "made/here", &st, AT_SYMLINK_NOFOLLOW), 0);
+
+	/* CVE-2024-21626: nothing is made for it, the start will fail. */
+	f.config.working_dir = fd;
+	CLEANUP(json_decrefp) json_t *odd = fixture_build(&f);
+	assert_at(odd, "process.cwd", "\"/proc/self/fd/7\"");
+	assert_int_equal(fstatat(f.rootfs_fd, "proc", &st, 0), -1);
+
+	f.config.working_dir = relative;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "working_dir");
+	f.config.working_dir = up;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "..");
+	CLEANUP(freep) char *longer = xmalloc(8193);
+	memset(longer, 'a', 8192);
+	longer[0] = '/';
+	longer[8192] = '\0';
+	f.config.working_dir = longer;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "working_dir");
+
+	/* CVE-2026-55686: a link in the image leads nowhere but inside. */
+	CLEANUP(freep) char *outside = xasprintf("%s/outside", f.dir);
+	assert_int_equal(symlinkat(outside, f.rootfs_fd, "link"), 0);
+	f.config.working_dir = link;
+	CLEANUP(freep) char *text = NULL;
+	(void)!spec_build(&f.input, &text, NULL);
+	assert_int_equal(access(outside, F_OK), -1);
+
+	/* The image's may be relative to the root. */
+	f.config.working_dir = (char *)(uintptr_t) "";
+	f.image.working_dir = xstrdup("srv/app");
+	CLEANUP(json_decrefp) json_t *image = fixture_build(&f);
+	assert_at(image, "process.cwd", "\"/srv/app\"");
+}
+
+static void test_security(void **state)
+{
+	static char ls[] = "/bin/ls", tmp[] = "/tmp";
+	char *masked[] = { ls }, *readonly[] = { tmp };
+	static char admin[] = "SYS_ADMIN", all[] = "ALL", junk[] = "JUNK";
+	char *add[] = { admin }, *drop[] = { all };
+	Cri__Capability capability = CRI__CAPABILITY__INIT;
+
+	(void)state;
+	capability.add_capabilities = add;
+	capability.n_add_capabilities = 1;
+	capability.drop_capabilities = drop;
+	capability.n_drop_capabilities = 1;
+	f.security.capabilities = &capability;
+	f.security.no_new_privs = true;
+	f.security.readonly_rootfs = true;
+	f.security.masked_paths = masked;
+	f.security.n_masked_paths = 1;
+	f.security.readonly_paths = readonly;
+	f.security.n_readonly_paths = 1;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	assert_at(spec, "process.capabilities.bounding", "[\"CAP_SYS_ADMIN\"]");
+	assert_at(spec, "process.capabilities.permitted", "[\"CAP_SYS_ADMIN\"]");
+	assert_at(spec, "process.noNewPrivileges", "true");
+	assert_at(spec, "root.readonly", "true");
+	assert_at(spec, "linux.maskedPaths", "[\"/bin/ls\",\"/sys/devices/virtual/powercap\"]");
+	assert_at(spec, "linux.readonlyPaths", "[\"/tmp\"]");
+	CLEANUP(freep) char *hosts = fixture_mount(spec, "/etc/hosts");
+	assert_non_null(strstr(hosts, "\"ro\""));
+
+	add[0] = junk;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "unknown capability");
+	add[0] = admin;
+	masked[0] = (char *)(uintptr_t) "relative";
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "masked_paths");
+}
+
+static void test_privileged(void **state)
+{
+	static char ls[] = "/bin/ls";
+	char *masked[] = { ls };
+	Cri__SecurityProfile profile = CRI__SECURITY_PROFILE__INIT;
+
+	(void)state;
+	f.security.privileged = true;
+	f.security.masked_paths = masked;
+	f.security.n_masked_paths = 1;
+	f.security.seccomp = &profile;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "privileged pod");
+	f.pod_security.privileged = true;
+	f.host.cgroup2 = true;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	CLEANUP(freep) char *caps = fixture_at(spec, "process.capabilities.effective");
+	CLEANUP(freep) char *devices = fixture_at(spec, "linux.devices");
+	assert_non_null(strstr(caps, "CAP_SYS_ADMIN"));
+	assert_non_null(strstr(caps, "CAP_CHECKPOINT_RESTORE"));
+	assert_at(spec, "process.capabilities.inheritable", "[]");
+	assert_at(spec, "linux.maskedPaths", "");
+	assert_at(spec, "linux.seccomp", "");
+	assert_at(spec, "linux.resources.devices", "[{\"allow\":true,\"access\":\"rwm\"}]");
+	assert_non_null(strstr(devices, "{\"path\":\"/dev/null\",\"type\":\"c\",\"major\":1,\"minor\":3"));
+	assert_null(strstr(devices, "/dev/pts/"));
+	CLEANUP(freep) char *namespaces = fixture_at(spec, "linux.namespaces");
+	assert_null(strstr(namespaces, "cgroup"));
+	CLEANUP(freep) char *cgroup = fixture_mount(spec, "/sys/fs/cgroup");
+	assert_non_null(strstr(cgroup, "\"rw\""));
+	CLEANUP(freep) char *annotations = fixture_at(spec, "annotations");
+	assert_null(strstr(annotations, "seccomp"));
+}
+
+static void test_seccomp(void **state)
+{
+	Cri__SecurityProfile profile = CRI__SECURITY_PROFILE__INIT;
+
+	(void)state;
+	f.security.seccomp = &profile;
+	CLEANUP(json_decrefp) json_t *bpf = fixture_build(&f);
+	CLEANUP(freep) char *annotations = fixture_at(bpf, "annotations");
+	assert_non_null(strstr(annotations, "\"run.oci.seccomp_bpf_data\":\""));
+	assert_at(bpf, "linux.seccomp", "");
+	f.handler.seccomp_bpf_data = false;
+	CLEANUP(json_decrefp) json_t *oci = fixture_build(&f);
+	assert_at(oci, "linux.seccomp.defaultAction", "\"SCMP_ACT_ERRNO\"");
+	CLEANUP(freep) char *none = fixture_at(oci, "annotations");
+	assert_null(strstr(none, "seccomp"));
+	profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "localhost_ref");
+	profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Unconfined;
+	CLEANUP(json_decrefp) json_t *open = fixture_build(&f);
+	assert_at(open, "linux.seccomp", "");
+}
+
+static void check_namespaces(const char *expected)
+{
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+
+	assert_at(spec, "linux.namespaces", expected);
+}
+
+static void test_namespaces(void **state)
+{
+	(void)state;
+	f.input.net_ns = f.input.uts_ns = NULL;
+	f.namespaces.pid = CRI__NAMESPACE_MODE__NODE;
+	check_namespaces("[{\"type\":\"mount\"},{\"type\":\"ipc\",\"path\":\"/ns/ipc\"}]");
+	f.namespaces.ipc = CRI__NAMESPACE_MODE__NODE;
+	check_namespaces("[{\"type\":\"mount\"}]");
+	f.input.ipc_ns = NULL;
+	f.namespaces.pid = CRI__NAMESPACE_MODE__POD;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "no PID namespace");
+	f.input.pid_ns = "/ns/pid";
+	check_namespaces("[{\"type\":\"mount\"},{\"type\":\"pid\",\"path\":\"/ns/pid\"}]");
+	f.namespaces.pid = CRI__NAMESPACE_MODE__TARGET;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "TARGET");
+	f.input.target_pid_ns = "/proc/9/ns/pid";
+	f.host.cgroup2 = true;
+	check_namespaces(
+		"[{\"type\":\"mount\"},{\"type\":\"pid\",\"path\":\"/proc/9/ns/pid\"},{\"type\":\"cgroup\"}]");
+	f.namespaces.ipc = CRI__NAMESPACE_MODE__TARGET;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "PID namespace only");
+}
+
+static void test_mounts(void **state)
+{
+	CLEANUP(freep) char *real = xasprintf("%s/real", f.dir);
+	CLEANUP(freep) char *link = xasprintf("%s/link", f.dir);
+	CLEANUP(freep) char *absent = xasprintf("%s/not/yet", f.dir);
+	static char data[] = "/data//", deep[] = "/data/deep", hosts[] = "/etc/hosts";
+	Cri__Mount mounts[3] = { CRI__MOUNT__INIT, CRI__MOUNT__INIT, CRI__MOUNT__INIT };
+	Cri__Mount *list[] = { &mounts[0], &mounts[1], &mounts[2] };
+	static char noexec[] = "noexec";
+	char *options[] = { noexec };
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(mkdir(real, 0755), 0);
+	assert_int_equal(symlink(real, link), 0);
+	mounts[0].container_path = deep;
+	mounts[0].host_path = absent;
+	mounts[0].mount_options = options;
+	mounts[0].n_mount_options = 1;
+	mounts[1].container_path = data;
+	mounts[1].host_path = link;
+	mounts[1].readonly = true;
+	mounts[2].container_path = hosts;
+	mounts[2].host_path = real;
+	mounts[2].readonly = mounts[2].recursive_read_only = true;
+	f.config.mounts = list;
+	f.config.n_mounts = 3;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	CLEANUP(freep)
+	char *at_data = xasprintf("{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"%s\","
+				  "\"options\":[\"rbind\",\"rprivate\",\"ro\"]}",
+				  real);
+	CLEANUP(freep)
+	char *at_deep = xasprintf("{\"destination\":\"/data/deep\",\"type\":\"bind\",\"source\":\"%s\","
+				  "\"options\":[\"rbind\",\"rprivate\",\"rw\",\"noexec\"]}",
+				  absent);
+	CLEANUP(freep)
+	char *at_hosts = xasprintf("{\"destination\":\"/etc/hosts\",\"type\":\"bind\",\"source\":\"%s\","
+				   "\"options\":[\"rbind\",\"rprivate\",\"rro\"]}",
+				   real);
+	assert_mount(spec, "/data", at_data);
+	assert_mount(spec, "/data/deep", at_deep);
+	assert_mount(spec, "/etc/hosts", at_hosts); /* in place of the pod's */
+	assert_int_equal(stat(absent, &st), 0);
+	/* Parents come before what is mounted inside them. */
+	CLEANUP(freep) char *all = fixture_at(spec, "mounts");
+	assert_true(strstr(all, "\"/data\"") < strstr(all, "\"/data/deep\""));
+	assert_true(strstr(all, "\"/sys\"") < strstr(all, "\"/sys/fs/cgroup\""));
+	assert_true(strstr(all, "\"/dev\"") < strstr(all, "\"/dev/shm\""));
+}
+
+static void refuse_mount(Cri__Mount mount, enum rpc_code code, const char *part)
+{
+	Cri__Mount *list[] = { &mount };
+
+	f.config.mounts = list;
+	f.config.n_mounts = 1;
+	fixture_refused(&f, code, part);
+	f.config.n_mounts = 0;
+}
+
+static Cri__Mount mount_of(const char *container, const char *host)
+{
+	Cri__Mount mount = CRI__MOUNT__INIT;
+
+	mount.container_path = (char *)(uintptr_t)container;
+	mount.host_path = (char *)(uintptr_t)host;
+	return mount;
+}
+
+static void test_bad_mounts(void **state)
+{
+	Cri__Mount mount;
+	static char odd[] = "upperdir=/x";
+	char *options[] = { odd };
+
+	(void)state;
+	refuse_mount(mount_of("", "/tmp"), RPC_INVALID_ARGUMENT, "container_path");
+	refuse_mount(mount_of("x/y", "/tmp"), RPC_INVALID_ARGUMENT, "container_path");
+	refuse_mount(mount_of("/x/../y", "/tmp"), RPC_INVALID_ARGUMENT, "..");
+	refuse_mount(mount_of("/", "/tmp"), RPC_INVALID_ARGUMENT, "root");
+	refuse_mount(mount_of("//.", "/tmp"), RPC_INVALID_ARGUMENT, "root");
+	refuse_mount(mount_of("/a\nb", "/tmp"), RPC_INVALID_ARGUMENT, "control");
+	refuse_mount(mount_of("/x", ""), RPC_INVALID_ARGUMENT, "host_path");
+	refuse_mount(mount_of("/x", "tmp"), RPC_INVALID_ARGUMENT, "host_path");
+	refuse_mount(mount_of("/x", "/tmp/../etc"), RPC_INVALID_ARGUMENT, "..");
+	mount = mount_of("/x", "/tmp");
+	mount.recursive_read_only = true;
+	refuse_mount(mount, RPC_INVALID_ARGUMENT, "without readonly");
+	mount.readonly = true;
+	mount.propagation = CRI__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER;
+	refuse_mount(mount, RPC_INVALID_ARGUMENT, "private propagation");
+	mount.propagation = CRI__MOUNT_PROPAGATION__PROPAGATION_PRIVATE;
+	f.handler.recursive_read_only_mounts = false;
+	refuse_mount(mount, RPC_FAILED_PRECONDITION, "not supported");
+	mount = mount_of("/x", "/tmp");
+	mount.propagation = (Cri__MountPropagation)7;
+	refuse_mount(mount, RPC_INVALID_ARGUMENT, "propagation");
+	mount = mount_of("/x", "/tmp");
+	mount.mount_options = options;
+	mount.n_mount_options = 1;
+	refuse_mount(mount, RPC_INVALID_ARGUMENT, "mount option");
+}
+
+static void test_devices(void **state)
+{
+	Cri__Device device = CRI__DEVICE__INIT;
+	Cri__Device *list[] = { &device };
+	static char null[] = "/dev/null", inside[] = "/dev/nothing", rw[] = "rw", junk[] = "rx",
+		    absent[] = "/dev/absent", relative[] = "dev/null";
+
+	(void)state;
+	f.config.devices = list;
+	f.config.n_devices = 1;
+	device.host_path = null;
+	device.container_path = inside;
+	device.permissions = rw;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	CLEANUP(freep) char *devices = fixture_at(spec, "linux.devices");
+	assert_non_null(strstr(
+		devices,
+		"[{\"path\":\"/dev/nothing\",\"type\":\"c\",\"major\":1,\"minor\":3,\"fileMode\":438"));
+	assert_at(
+		spec, "linux.resources.devices",
+		"[{\"allow\":false,\"access\":\"rwm\"},{\"allow\":true,\"type\":\"c\",\"major\":1,\"minor\":3,\"access\":\"rw\"}]");
+	device.permissions = junk;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "permissions");
+	device.permissions = rw;
+	device.host_path = f.dir; /* a directory without devices */
+	CLEANUP(json_decrefp) json_t *none = fixture_build(&f);
+	assert_at(none, "linux.devices", "[]");
+	CLEANUP(freep) char *file = xasprintf("%s/file", f.dir);
+	close(open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	device.host_path = file;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "not a device");
+	device.host_path = absent;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "absent");
+	device.host_path = relative;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "host_path");
+}
+
+/* Where the runtime cannot limit devices, containers cannot make them. */
+static void test_devices_without_rules(void **state)
+{
+	static char mknod_name[] = "MKNOD";
+	char *add[] = { mknod_name };
+	Cri__Capability capability = CRI__CAPABILITY__INIT;
+
+	(void)state;
+	f.host.cgroup2 = f.handler.devices_need_memlock = true;
+	CLEANUP(json_decrefp) json_t *limited = fixture_build(&f);
+	assert_at(limited, "linux.resources.devices", "[{\"allow\":false,\"access\":\"rwm\"}]");
+	f.host.can_raise_memlock = false;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	CLEANUP(freep) char *caps = fixture_at(spec, "process.capabilities.bounding");
+	assert_at(spec, "linux.resources.devices", "");
+	assert_null(strstr(caps, "MKNOD"));
+	capability.add_capabilities = add;
+	capability.n_add_capabilities = 1;
+	f.security.capabilities = &capability;
+	fixture_refused(&f, RPC_FAILED_PRECONDITION, "CAP_MKNOD");
+	f.handler.devices_need_memlock = false;
+	CLEANUP(json_decrefp) json_t *other = fixture_build(&f);
+	CLEANUP(freep) char *more = fixture_at(other, "process.capabilities.bounding");
+	assert_non_null(strstr(more, "MKNOD"));
+}
+
+static void test_annotations(void **state)
+{
+	Cri__ContainerConfig__AnnotationsEntry entries[3];
+	Cri__ContainerConfig__AnnotationsEntry *list[] = { &entries[0], &entries[1], &entries[2] };
+	static char property[] = "org.systemd.property.ExecStart", bpf[] = "run.oci.seccomp_bpf_data",
+		    prefix[] = "io.kubernetes.cri.container-type.x", value[] = "evil";
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		entries[i] = (Cri__ContainerConfig__AnnotationsEntry)
+			CRI__CONTAINER_CONFIG__ANNOTATIONS_ENTRY__INIT;
+		entries[i].value = value;
+	}
+	entries[0].key = property;
+	entries[1].key = bpf;
+	entries[2].key = prefix;
+	f.config.annotations = list;
+	f.config.n_annotations = 3;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	CLEANUP(freep) char *annotations = fixture_at(spec, "annotations");
+	/* CVE-2024-3154, CVE-2023-6476: nothing is allowed that is not listed by its whole name. */
+	assert_null(strstr(annotations, "evil"));
+	assert_non_null(strstr(annotations, "\"io.kubernetes.cri.sandbox-id\":\"p1\""));
+}
+
+static void check_resources(const char *path, const char *expected)
+{
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+
+	assert_at(spec, path, expected);
+}
+
+static void test_resources(void **state)
+{
+	static char cpus[] = "0-1,3", mems[] = "0";
+	Cri__HugepageLimit limit = CRI__HUGEPAGE_LIMIT__INIT;
+	Cri__HugepageLimit *limits[] = { &limit };
+	static char size[] = "2MB";
+
+	(void)state;
+	check_resources("linux.resources.memory", "{}");
+	f.resources.cpu_shares = 512;
+	f.resources.cpu_quota = 50000;
+	f.resources.cpu_period = 100000;
+	f.resources.cpuset_cpus = cpus;
+	f.resources.cpuset_mems = mems;
+	check_resources(
+		"linux.resources.cpu",
+		"{\"shares\":512,\"quota\":50000,\"period\":100000,\"cpus\":\"0-1,3\",\"mems\":\"0\"}");
+	f.resources.memory_limit_in_bytes = 1 << 24;
+	check_resources("linux.resources.memory", "{\"limit\":16777216,\"swap\":16777216}");
+	f.resources.memory_swap_limit_in_bytes = 1 << 25;
+	check_resources("linux.resources.memory", "{\"limit\":16777216,\"swap\":33554432}");
+	f.host.swap_accounting = false;
+	check_resources("linux.resources.memory", "{\"limit\":16777216}");
+	limit.page_size = size;
+	limit.limit = 4096;
+	f.resources.hugepage_limits = limits;
+	f.resources.n_hugepage_limits = 1;
+	check_resources("linux.resources.hugepageLimits", "");
+	f.host.hugetlb = true;
+	check_resources("linux.resources.hugepageLimits", "[{\"pageSize\":\"2MB\",\"limit\":4096}]");
+	f.resources.oom_score_adj = 500;
+	check_resources("process.oomScoreAdj", "500");
+	f.resources.oom_score_adj = -998;
+	check_resources("process.oomScoreAdj", "-998");
+	f.host.can_lower_oom_score = false;
+	f.host.oom_score_adj = -10;
+	check_resources("process.oomScoreAdj", "-10");
+}
+
+static void test_bad_resources(void **state)
+{
+	static const char *const sets[] = { "0-9e9", "1-",    "-1",    "3-1",  ",", "1,",
+					    "1,,2",  "0-1-2", "99999", "8192", "a", "1 2" };
+	Cri__LinuxContainerResources__UnifiedEntry entry =
+		CRI__LINUX_CONTAINER_RESOURCES__UNIFIED_ENTRY__INIT;
+	Cri__LinuxContainerResources__UnifiedEntry *unified[] = { &entry };
+	static char value[] = "1";
+	const struct {
+		int64_t *field;
+		int64_t value;
+	} bad[] = {
+		{ &f.resources.cpu_shares, -1 },
+		{ &f.resources.cpu_shares, INT64_MAX },
+		{ &f.resources.cpu_quota, -2 },
+		{ &f.resources.cpu_quota, 1 },
+		{ &f.resources.cpu_period, 1 },
+		{ &f.resources.cpu_period, -1 },
+		{ &f.resources.cpu_period, 1000001 },
+		{ &f.resources.memory_limit_in_bytes, -1 },
+		{ &f.resources.memory_swap_limit_in_bytes, -2 },
+		{ &f.resources.oom_score_adj, -1001 },
+		{ &f.resources.oom_score_adj, 1001 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		*bad[i].field = bad[i].value;
+		fixture_refused(&f, RPC_INVALID_ARGUMENT, "");
+		*bad[i].field = 0;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
+		f.resources.cpuset_cpus = (char *)(uintptr_t)sets[i];
+		fixture_refused(&f, RPC_INVALID_ARGUMENT, "cpuset_cpus");
+	}
+	f.resources.cpuset_cpus = (char *)(uintptr_t) "";
+	f.resources.memory_limit_in_bytes = 1 << 24;
+	f.resources.memory_swap_limit_in_bytes = 1 << 23;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "memory_swap_limit");
+	f.resources.memory_swap_limit_in_bytes = f.resources.memory_limit_in_bytes = 0;
+
+	f.resources.unified = unified;
+	f.resources.n_unified = 1;
+	entry.key = (char *)(uintptr_t) "memory.high";
+	entry.value = value;
+	fixture_refused(&f, RPC_FAILED_PRECONDITION, "cgroup v2");
+	f.host.cgroup2 = true;
+	check_resources("linux.resources.unified", "{\"memory.high\":\"1\"}");
+	entry.key = (char *)(uintptr_t) "../memory.high";
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "no resource file");
+	entry.key = (char *)(uintptr_t) "a/b.c";
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "no resource file");
+	entry.key = (char *)(uintptr_t) "cgroup.procs";
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "no resource file");
+}
+
+/* CVE-2022-23648. */
+static void test_image_volumes(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	strv_add(&f.image.volumes, "/data/");
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	assert_int_equal(fstatat(f.rootfs_fd, "data", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_mount(spec, "/data", "");
+	strv_add(&f.image.volumes, "/../../etc");
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "..");
+}
+
+static void test_apparmor_and_selinux(void **state)
+{
+	Cri__SecurityProfile profile = CRI__SECURITY_PROFILE__INIT;
+	Cri__SELinuxOption options = CRI__SELINUX_OPTION__INIT;
+	static char name[] = "localhost/some-profile", level[] = "s0:c1,c2";
+
+	(void)state;
+	f.security.apparmor = &profile;
+	f.security.selinux_options = &options;
+	options.level = level;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	assert_at(spec, "process.apparmorProfile", "");
+	assert_at(spec, "process.selinuxLabel", "");
+	profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
+	profile.localhost_ref = name;
+	fixture_refused(&f, RPC_FAILED_PRECONDITION, "some-profile");
+	profile.profile_type = CRI__SECURITY_PROFILE__PROFILE_TYPE__Unconfined;
+	f.host.selinux = true;
+	CLEANUP(json_decrefp) json_t *labelled = fixture_build(&f);
+	assert_at(labelled, "process.selinuxLabel", "\"system_u:system_r:container_t:s0:c1,c2\"");
+}
+
+static void test_exec_process(void **state)
+{
+	static const char config[] =
+		"{\"process\":{\"args\":[\"top\"],\"env\":[\"A=b\"],\"cwd\":\"/w\",\"terminal\":true,"
+		"\"user\":{\"uid\":5,\"gid\":6}},\"root\":{}}";
+	const char *args[] = { "ls", "-l" };
+	struct spec_exec exec = { .config_json = config, .args = args, .args_len = 2 };
+	CLEANUP(freep) char *text = NULL, *tty = NULL, *none = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(spec_exec_process(&exec, &text, &err), 0);
+	assert_string_equal(text,
+			    "{\"args\":[\"ls\",\"-l\"],\"env\":[\"A=b\"],\"cwd\":\"/w\",\"terminal\":false,"
+			    "\"user\":{\"uid\":5,\"gid\":6}}");
+	exec.tty = true;
+	assert_int_equal(spec_exec_process(&exec, &tty, &err), 0);
+	assert_non_null(strstr(tty, "[\"A=b\",\"TERM=xterm\"]"));
+	exec.args_len = 0;
+	assert_int_equal(spec_exec_process(&exec, &none, &err), -1);
+	assert_int_equal(err.code, RPC_INVALID_ARGUMENT);
+	CLEANUP(freep) const char **many = xcalloc(200000, sizeof(*many));
+	for (size_t i = 0; i < 200000; i++)
+		many[i] = "a";
+	exec.args = many;
+	exec.args_len = 200000;
+	assert_int_equal(spec_exec_process(&exec, &none, &err), -1);
+	assert_int_equal(err.code, RPC_INVALID_ARGUMENT);
+	exec.args = args;
+	exec.args_len = 1;
+	exec.config_json = "{}";
+	assert_int_equal(spec_exec_process(&exec, &none, &err), -1);
+	assert_int_equal(err.code, RPC_DATA_LOSS);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_defaults),
+		TEST(test_command_rules),
+		TEST(test_environment),
+		TEST(test_working_directory),
+		TEST(test_security),
+		TEST(test_privileged),
+		TEST(test_seccomp),
+		TEST(test_namespaces),
+		TEST(test_mounts),
+		TEST(test_bad_mounts),
+		TEST(test_devices),
+		TEST(test_devices_without_rules),
+		TEST(test_annotations),
+		TEST(test_resources),
+		TEST(test_bad_resources),
+		TEST(test_image_volumes),
+		TEST(test_apparmor_and_selinux),
+		TEST(test_exec_process),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
