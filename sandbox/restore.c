@@ -51,6 +51,15 @@ static void quarantine(struct sandboxes *owner, int dir, const char *kind, const
 			  why);
 }
 
+/* Of a creation cut short before its record was whole: nothing was made but the folder. */
+static bool is_bare(int dir, const char *id)
+{
+	CLEANUP(fd_closep) int fd = openat(dir, id, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd >= 0 && faccessat(fd, "config.json", F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+	       faccessat(fd, "state.json", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
 static bool same_boot(const struct sandboxes *owner, const char *boot_id)
 {
 	return str_eq(owner->boot_id, boot_id);
@@ -129,8 +138,7 @@ static void restore_pod(struct sandboxes *owner, const char *id)
 		return;
 	}
 	if (read_pod(&loaded, &config, &state, &request, &err) < 0) {
-		/* Nothing was made before config.json was whole. */
-		if (err.code == RPC_NOT_FOUND && store_discard(owner, owner->pods_dir, id, &err) == 0)
+		if (is_bare(owner->pods_dir, id) && store_discard(owner, owner->pods_dir, id, &err) == 0)
 			return;
 		quarantine(owner, owner->pods_dir, "pod", id, err.text);
 		return;
@@ -305,7 +313,8 @@ static void restore_container(struct sandboxes *owner, const char *id)
 		return;
 	}
 	if (read_container(&loaded, &config, &state, &request, &err) < 0) {
-		if (err.code == RPC_NOT_FOUND && store_discard(owner, owner->containers_dir, id, &err) == 0)
+		if (is_bare(owner->containers_dir, id) &&
+		    store_discard(owner, owner->containers_dir, id, &err) == 0)
 			return;
 		quarantine(owner, owner->containers_dir, "container", id, err.text);
 		return;
