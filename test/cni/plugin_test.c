@@ -116,7 +116,7 @@ static void test_hang(void **state)
 	ctx_done(&ctx);
 	/* What the plugin had started is dead too. */
 	CLEANUP(freep) char *pid = fake_read(&fake, "pid");
-	CLEANUP(freep) char *proc = xasprintf("/proc/%d/cmdline", atoi(pid));
+	CLEANUP(freep) char *proc = xasprintf("/proc/%.*s/cmdline", (int)strcspn(pid, "\n"), pid);
 	for (int i = 0; *pid && i < 1000; i++) {
 		CLEANUP(freep) char *title = NULL;
 		struct err err;
