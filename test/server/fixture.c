@@ -14,19 +14,6 @@
 #include "proto/cri.pb-c.h"
 #include "server/grpc/listener.h"
 
-#if defined(__SANITIZE_THREAD__)
-/*
- * gRPC and abseil are not instrumented: ThreadSanitizer sees their memory traffic through malloc and memcpy,
- * but not their locks and atomics, and would report all of it. Accesses made from within such libraries are
- * left out; those of our code, and our own hand-overs between threads (see server/grpc/call.c), are checked.
- */
-const char *__tsan_default_options(void);
-const char *__tsan_default_options(void)
-{
-	return "ignore_noninstrumented_modules=1";
-}
-#endif
-
 struct fixture {
 	char folder[64];
 	char *socket;
