@@ -164,7 +164,7 @@ static void test_check(void **state)
 	assert_int_equal(network_attach(network, NULL, &pod, &result, &err), 0);
 	if (network_check(network, NULL, &pod, &err) < 0)
 		fail_msg("%s", err.text);
-	CLEANUP(freep) char *nothing = run(delete);
+	free(run(delete));
 	assert_int_equal(network_check(network, NULL, &pod, &err), -1);
 	assert_non_null(strstr(err.text, "plugin bridge: CHECK: "));
 	assert_int_equal(network_detach(network, NULL, &pod, &err), 0);
@@ -182,7 +182,7 @@ static void test_detach_without_namespace(void **state)
 	struct err err;
 
 	assert_int_equal(network_attach(network, NULL, &pod, &result, &err), 0);
-	CLEANUP(freep) char *nothing = run(delete);
+	free(run(delete));
 	pod.netns = "";
 	if (network_detach(network, NULL, &pod, &err) < 0)
 		fail_msg("%s", err.text);
@@ -207,7 +207,7 @@ static void test_failure_in_the_middle(void **state)
 static int set_up(void **state)
 {
 	CLEANUP(freep) char *make = xasprintf("touch %s && unshare --net=%s ip link set lo up", netns, netns);
-	CLEANUP(freep) char *made = run(make);
+	free(run(make));
 	struct err err;
 
 	const struct config *config = load_config();
