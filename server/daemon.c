@@ -63,7 +63,8 @@ struct daemon {
 static void *drain(void *data)
 {
 	struct daemon *daemon = data;
-	int64_t timeout = daemon->options->config->api.drain_timeout, now = clock_mono();
+	CLEANUP(config_unrefp) struct config *config = service_config(daemon->service);
+	int64_t timeout = config->api.drain_timeout, now = clock_mono();
 
 	/* The last fifth is for cancelled calls to undo what they began. */
 	daemon->ended = rpc_server_stop(daemon->rpc, now + timeout / 5 * 4, now + timeout);

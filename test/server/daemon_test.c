@@ -519,7 +519,7 @@ static void reload(struct state *state, const char *text, const char *wanted_log
 static void test_reload(void **data)
 {
 	struct state *state = *data;
-	CLEANUP(freep) char *good = NULL, *log = NULL;
+	CLEANUP(freep) char *good = NULL, *log = NULL, *text = NULL;
 
 	NEEDS_ROOT(state);
 	reload(state, "[crisp]\nmisspelt = 1\n", "nothing changed");
@@ -527,7 +527,13 @@ static void test_reload(void **data)
 	log = read_log(state);
 	assert_null(strstr(log, "level=debug"));
 	good = config_text(state, "debug");
-	reload(state, good, "crisp.runtime.log_level");
+	text = xasprintf("%s[crisp.runtime.runtimes.kata]\nruntime_path = \"/bin/true\"\n", good);
+	reload(state, text, "takes effect after a restart\" key=crisp.runtime.runtimes.kata");
+	free(log);
+	log = read_log(state);
+	if (!strstr(log, "reload: changed\" key=crisp.runtime.log_level"))
+		fail_msg("%s", log);
+	reload(state, good, "crisp.runtime.runtimes.kata");
 	test_version(data);
 	free(log);
 	log = read_log(state);
