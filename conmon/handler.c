@@ -20,10 +20,10 @@
 #include "base/ctx.h"
 #include "base/json.h"
 #include "base/spawn.h"
+#include "config/program.h"
 
-enum { OUTPUT_MAX = 256 * 1024, VERSION_MAX = 200 };
+enum { OUTPUT_MAX = 256 * 1024 };
 static const int64_t patience = 5 * NS_PER_SEC;
-static const char search_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 struct slot { /* a handler and what its pointers point to */
 	struct handler handler;
@@ -35,31 +35,6 @@ struct handlers {
 	size_t len;
 	char *default_name;
 };
-
-static bool is_program(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
-}
-
-/* The program at `path`, or `name` in the daemon's PATH; NULL when there is none. */
-static char *find_program(const char *path, const char *name)
-{
-	struct strv dirs CLEANUP(strv_done) = STRV_INIT;
-	const char *env = getenv("PATH");
-
-	if (*path)
-		return is_program(path) ? xstrdup(path) : NULL;
-	strv_split(&dirs, str_empty(env) ? search_path : env, ':');
-	for (size_t i = 0; i < dirs.len; i++) {
-		CLEANUP(freep) char *full = xasprintf("%s/%s", dirs.items[i], name);
-
-		if (*dirs.items[i] == '/' && is_program(full))
-			return TAKE(full);
-	}
-	return NULL;
-}
 
 /* Runs `PATH argument`; *ret is its whole standard output. */
 static int ask(const char *path, const char *argument, struct str *ret, struct err *err)
@@ -83,39 +58,17 @@ static int ask(const char *path, const char *argument, struct str *ret, struct e
 	return 0;
 }
 
-static char *first_line(const struct str *text)
-{
-	size_t len = strcspn(str_get(text), "\r\n");
-	char *line = xstrndup(str_get(text), len < VERSION_MAX ? len : VERSION_MAX);
-
-	for (char *c = line; *c; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-	return line;
-}
-
-/* "crun version 1.8.1" -> 1.8; major << 16 | minor. */
-static unsigned int version_number(const char *line)
-{
-	unsigned int major = 0, minor = 0;
-	const char *digits = strpbrk(line, "0123456789");
-
-	if (!digits || sscanf(digits, "%5u.%5u", &major, &minor) < 1)
-		return 0;
-	return (major & 0x7fff) << 16 | (minor & 0xffff);
-}
-
-enum { V1_1 = 1 << 16 | 1, V1_2 = 1 << 16 | 2, V1_4 = 1 << 16 | 4, V1_8 = 1 << 16 | 8, V1_14 = 1 << 16 | 14 };
-
 /* What releases could do before they could say so. */
 static void features_by_version(struct slot *slot)
 {
 	struct handler *handler = &slot->handler;
-	unsigned int version = version_number(slot->version);
+	struct program_version version = { 0 };
 
+	if (!program_version_parse(slot->version, &version))
+		return;
 	if (handler->is_crun) {
-		handler->recursive_read_only_mounts = version >= V1_4;
-		handler->idmap_mounts = version >= V1_4;
+		handler->recursive_read_only_mounts = !program_version_before(version, 1, 4, 0);
+		handler->idmap_mounts = !program_version_before(version, 1, 4, 0);
 		handler->user_namespaces = true;
 		handler->seccomp = handler->apparmor = handler->selinux = true;
 		strv_add(&handler->unsafe_annotations, "module.wasm.image/");
@@ -127,8 +80,8 @@ static void features_by_version(struct slot *slot)
 	handler->user_namespaces = true;
 	handler->seccomp = handler->apparmor = handler->selinux = true;
 	if (str_has_prefix(slot->version, "runc ")) {
-		handler->recursive_read_only_mounts = version >= V1_1;
-		handler->idmap_mounts = version >= V1_2;
+		handler->recursive_read_only_mounts = !program_version_before(version, 1, 1, 0);
+		handler->idmap_mounts = !program_version_before(version, 1, 2, 0);
 	}
 	strv_add(&handler->unsafe_annotations, "bundle");
 	strv_add(&handler->unsafe_annotations, "org.systemd.property.");
@@ -180,23 +133,38 @@ static int features_by_document(struct slot *slot, const struct str *text, struc
 
 static void ask_handler(struct slot *slot)
 {
-	struct str version CLEANUP(str_done) = STR_INIT;
+	struct handler *handler = &slot->handler;
 	struct str features CLEANUP(str_done) = STR_INIT;
+	struct program_version version = { 0 };
 	struct err err = { 0 };
+	char *line;
 
-	if (ask(slot->path, "--version", &version, &err) < 0) {
+	if (program_version_line(slot->path, NULL, &line, &err) < 0) {
 		slot->problem = xstrdup(err.text);
 		return;
 	}
 	free(slot->version);
-	slot->version = first_line(&version);
-	slot->handler.is_crun = str_has_prefix(slot->version, "crun ");
-	/* Older ones compile the profile that comes in linux.seccomp even when the annotation is there. */
-	slot->handler.seccomp_bpf_data = slot->handler.is_crun && version_number(slot->version) >= V1_8;
-	slot->handler.devices_need_memlock = slot->handler.is_crun && version_number(slot->version) < V1_14;
+	slot->version = line;
+	for (char *c = line; *c; c++) /* it is shown to clients */
+		*c = *c < ' ' || *c > '~' ? '?' : *c;
+	handler->is_crun = str_has_prefix(slot->version, "crun ");
+	if (handler->is_crun && program_version_parse(slot->version, &version)) {
+		/* Older ones compile the profile that comes in linux.seccomp even when the annotation is
+		 * there. */
+		handler->seccomp_bpf_data = !program_version_before(version, 1, 8, 0);
+		handler->devices_need_memlock = program_version_before(version, 1, 14, 0);
+	}
 	if (ask(slot->path, "features", &features, &err) < 0 ||
 	    features_by_document(slot, &features, &err) < 0)
 		features_by_version(slot);
+}
+
+/* The program's path; NULL when there is none. */
+static char *find_program(const char *path, const char *name)
+{
+	char *found;
+
+	return program_find(*path ? path : name, &found, NULL) < 0 ? NULL : found;
 }
 
 static void slot_init(struct slot *slot, const struct config *config, const struct config_runtime *runtime)

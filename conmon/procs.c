@@ -182,7 +182,7 @@ uint64_t procs_new_mark(void)
 
 struct victims {
 	struct process *items;
-	size_t len;
+	size_t len, size;
 };
 
 static void victims_done(struct victims *victims)
@@ -192,44 +192,70 @@ static void victims_done(struct victims *victims)
 	free(victims->items);
 }
 
-static int kill_selected(const struct scan *scan, struct victims *victims, struct err *err)
+static bool is_victim(const struct victims *victims, const struct proc *proc)
 {
-	victims->items = xcalloc(scan->len + 1, sizeof(*victims->items));
-	for (size_t i = 0; i < scan->len; i++) {
-		struct process *process = &victims->items[victims->len];
+	for (size_t i = 0; i < victims->len; i++)
+		if (victims->items[i].pid == proc->pid && victims->items[i].start_time == proc->start_time)
+			return true;
+	return false;
+}
 
-		if (!scan->procs[i].selected || scan->procs[i].gone)
+/* Opens and stops those of the scan's set that are not among the victims yet; *ret_found: how many there
+ * were. */
+static int stop_new(const struct scan *scan, struct victims *victims, size_t *ret_found, struct err *err)
+{
+	*ret_found = 0;
+	for (size_t i = 0; i < scan->len; i++) {
+		const struct proc *proc = &scan->procs[i];
+		struct process process = PROCESS_INIT;
+
+		if (!proc->selected || proc->gone || is_victim(victims, proc))
 			continue;
-		*process = (struct process)PROCESS_INIT;
-		if (process_open(scan->procs[i].pid, scan->procs[i].start_time, process, NULL) < 0)
-			continue; /* gone since; or no descriptors left, then the next pass finds it again */
-		victims->len++;
-		if (process_signal(process, SIGKILL, err) < 0)
+		++*ret_found;
+		if (process_open(proc->pid, proc->start_time, &process, NULL) < 0)
+			continue; /* gone since; or no descriptors left, then the next scan finds it again */
+		if (victims->len == victims->size) {
+			victims->size = victims->size ? victims->size * 2 : 16;
+			victims->items = xrealloc(victims->items, victims->size, sizeof(*victims->items));
+		}
+		victims->items[victims->len++] = process;
+		if (process_signal(&process, SIGSTOP, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static int kill_all(const struct wanted *wanted, const struct ctx *ctx, struct err *err)
+/* One round: stops all of the set, kills them, waits for them. *ret_any: there was somebody. */
+static int kill_round(const struct wanted *wanted, const struct ctx *ctx, bool *ret_any, struct err *err)
 {
 	struct scan scan CLEANUP(scan_done) = { 0 };
-	bool any = true;
+	struct victims victims CLEANUP(victims_done) = { 0 };
+	size_t found = 1;
 
-	while (any) {
-		struct victims victims CLEANUP(victims_done) = { 0 };
-
+	while (found > 0) {
 		if (ctx_check(ctx, "kill processes", err) < 0 || scan_all(&scan, err) < 0)
 			return -1;
 		wanted->select(&scan, wanted);
-		if (kill_selected(&scan, &victims, err) < 0)
+		if (stop_new(&scan, &victims, &found, err) < 0)
 			return -1;
-		for (size_t i = 0; i < victims.len; i++)
-			if (process_wait_gone(&victims.items[i], ctx, err) < 0)
-				return -1;
-		any = false;
-		for (size_t i = 0; i < scan.len; i++)
-			any = any || (scan.procs[i].selected && !scan.procs[i].gone);
 	}
+	for (size_t i = 0; i < victims.len; i++)
+		if (process_signal(&victims.items[i], SIGKILL, err) < 0)
+			return -1;
+	for (size_t i = 0; i < victims.len; i++)
+		if (process_wait_gone(&victims.items[i], ctx, err) < 0)
+			return -1;
+	*ret_any = victims.len > 0;
+	return 0;
+}
+
+static int kill_all(const struct wanted *wanted, const struct ctx *ctx, struct err *err)
+{
+	bool any = true;
+
+	while (any)
+		if (kill_round(wanted, ctx, &any, err) < 0)
+			return -1;
 	return 0;
 }
 
