@@ -1,0 +1,127 @@
+/* Image configs: what is kept, what is dropped, what is refused; and chain IDs. */
+#include "test/base/check.h"
+
+#include "image/image_config.h"
+
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define ROOTFS "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:" HEX "\"]}"
+
+static int parse(const char *text, size_t layers, struct image_config *config, struct err *err)
+{
+	CLEANUP(diff_ids_done) struct diff_ids diff_ids = { 0 };
+	int result = image_config_parse(text, strlen(text), layers, config, &diff_ids, err);
+
+	if (result == 0)
+		assert_int_equal(diff_ids.len, layers);
+	return result;
+}
+
+static void test_fields(void **state UNUSED)
+{
+	CLEANUP(image_config_done) struct image_config config = { 0 };
+	struct err err = { 0 };
+
+	assert_ok(parse("{\"os\":\"linux\",\"config\":{\"User\":\"1002:3\",\"WorkingDir\":\"/w\","
+			"\"StopSignal\":\"SIGQUIT\",\"Env\":[\"A=1\",\"B=\"],\"Entrypoint\":[\"/e\"],"
+			"\"Cmd\":[\"c\",\"d\"],\"Labels\":{\"io.x\":\"binary:///bin/sh\"}}," ROOTFS "}",
+			1, &config, &err));
+	assert_string_equal(config.user, "1002:3");
+	assert_string_equal(config.working_dir, "/w");
+	assert_string_equal(config.stop_signal, "SIGQUIT");
+	assert_int_equal(config.env.len, 2);
+	assert_string_equal(config.env.items[1], "B=");
+	assert_int_equal(config.entrypoint.len, 1);
+	assert_int_equal(config.cmd.len, 2);
+}
+
+static void test_absent(void **state UNUSED)
+{
+	CLEANUP(image_config_done) struct image_config config = { 0 };
+	struct err err = { 0 };
+
+	assert_ok(parse("{\"config\":{\"Env\":null,\"Cmd\":null,\"Volumes\":null}," ROOTFS "}", 1, &config,
+			&err));
+	assert_string_equal(config.user, "");
+	assert_string_equal(config.working_dir, "");
+	assert_int_equal(config.env.len + config.cmd.len + config.volumes.len, 0);
+}
+
+/* CVE-2026-57231: an entry without '=' made a peer copy its own environment. */
+static void test_env(void **state UNUSED)
+{
+	CLEANUP(image_config_done) struct image_config config = { 0 };
+	struct err err = { 0 };
+
+	assert_ok(parse("{\"config\":{\"Env\":[\"PATH\",\"*\",\"=x\",\"\",\"GOOD=a=b\"]}," ROOTFS "}", 1,
+			&config, &err));
+	assert_int_equal(config.env.len, 1);
+	assert_string_equal(config.env.items[0], "GOOD=a=b");
+}
+
+static void test_volumes(void **state UNUSED)
+{
+	CLEANUP(image_config_done) struct image_config config = { 0 };
+	struct err err = { 0 };
+
+	assert_ok(parse(
+		"{\"config\":{\"Volumes\":{\"/../../etc\":{},\"a/../../b\":{},\"/\":{},\"//data/./x/\":{},"
+		"\"rel\":{},\"rel/\":{}}}," ROOTFS "}",
+		1, &config, &err));
+	assert_int_equal(config.volumes.len, 2);
+	assert_string_equal(config.volumes.items[0], "/data/x");
+	assert_string_equal(config.volumes.items[1], "/rel");
+}
+
+static void test_refused(void **state UNUSED)
+{
+	static const char *const bad[] = {
+		"",
+		"[]",
+		"{}",
+		"{\"os\":\"windows\"," ROOTFS "}",
+		"{\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}",
+		"{\"rootfs\":{\"type\":\"other\",\"diff_ids\":[\"sha256:" HEX "\"]}}",
+		"{\"rootfs\":{\"diff_ids\":[\"sha256:../x\"]}}",
+		"{\"rootfs\":{\"diff_ids\":[\"sha256:" HEX "\",\"sha256:" HEX "\"]}}",
+		"{\"config\":{\"Env\":\"A=1\"}," ROOTFS "}",
+		"{\"config\":{\"Volumes\":[]}," ROOTFS "}",
+		"{\"config\":{\"User\":\"a\\u0000b\"}," ROOTFS "}",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		CLEANUP(image_config_done) struct image_config config = { 0 };
+		struct err err = { 0 };
+
+		if (parse(bad[i], 1, &config, &err) == 0)
+			fail_msg("%s was accepted", bad[i]);
+		assert_int_equal(err.code, RPC_INVALID_ARGUMENT);
+	}
+}
+
+/* The value is printf 'sha256:<64 a> sha256:<64 b>' | sha256sum. */
+static void test_chain(void **state UNUSED)
+{
+	struct digest a, b, chain;
+	char text[DIGEST_TEXT_SIZE];
+	struct err err = { 0 };
+
+	assert_ok(digest_parse("sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", &a,
+			       &err));
+	assert_ok(digest_parse("sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", &b,
+			       &err));
+	chain_id_next(NULL, &a, &chain);
+	assert_true(digest_equal(&chain, &a));
+	chain_id_next(&a, &b, &chain);
+	digest_text(&chain, text);
+	assert_string_equal(text, "sha256:ccd722928bd92476ba1745586fed6e45a102504185ad88cd89e01ff116fd146c");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_fields),  cmocka_unit_test(test_absent),  cmocka_unit_test(test_env),
+		cmocka_unit_test(test_volumes), cmocka_unit_test(test_refused), cmocka_unit_test(test_chain),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
