@@ -56,6 +56,7 @@ struct runtime_target {
 	const char *id;
 	const char *bundle;
 	bool systemd_cgroup;
+	bool poststart_hooks; /* config.json has hooks that `start` must run */
 };
 int runtime_start(const struct runtime_target *target, const struct ctx *ctx, struct err *err) MUST_CHECK;
 /* Sends a signal to the container's init (pidfd preferred, no binary), or with all=true to every process in
