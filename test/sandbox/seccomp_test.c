@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/io_uring.h>
@@ -269,6 +270,40 @@ static void test_cache(void **state)
 	assert_string_equal(seccomp_bpf_base64(first), seccomp_bpf_base64(fresh));
 }
 
+static void *get_many(void *data)
+{
+	(void)data;
+	for (unsigned int i = 0; i < 24; i++) {
+		struct seccomp_request request = { .capabilities = CAP(CAP_SYS_CHROOT) * (i & 1),
+						   .bpf = i & 2 };
+		Cri__LinuxContainerSecurityContext security = CRI__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
+		Cri__SecurityProfile profile = CRI__SECURITY_PROFILE__INIT;
+		struct seccomp_program *program = NULL;
+
+		security.seccomp = &profile;
+		request.security = &security;
+		if (seccomp_get(seccomps, &request, &program, NULL) < 0 || !program)
+			return seccomps; /* anything but NULL */
+		seccomp_unref(program);
+	}
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	pthread_t threads[4];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, get_many, NULL), 0);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
+		void *failed;
+
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_null(failed);
+	}
+}
+
 static void test_oci_form(void **state)
 {
 	CLEANUP(seccomp_unrefp)
@@ -425,6 +460,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_default_under_the_kernel),
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_cache),
+		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_oci_form),
 		cmocka_unit_test(test_conditions),
 		cmocka_unit_test(test_refused),
