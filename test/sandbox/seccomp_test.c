@@ -59,11 +59,12 @@ struct ask {
 
 static int ask(struct ask ask, struct seccomp_program **ret, struct err *err)
 {
-	Cri__LinuxContainerSecurityContext security = CRI__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
+	Cri__LinuxContainerSecurityContext security;
 	Cri__SecurityProfile profile = CRI__SECURITY_PROFILE__INIT;
 	CLEANUP(freep) char *reference = xstrdup(ask.reference ? ask.reference : "");
 	CLEANUP(freep) char *old = xstrdup(ask.old ? ask.old : "");
 
+	cri__linux_container_security_context__init(&security);
 	profile.profile_type = (Cri__SecurityProfile__ProfileType)ask.type;
 	profile.localhost_ref = reference;
 	security.seccomp = ask.type < 0 ? NULL : &profile;
@@ -276,10 +277,11 @@ static void *get_many(void *data)
 	for (unsigned int i = 0; i < 24; i++) {
 		struct seccomp_request request = { .capabilities = CAP(CAP_SYS_CHROOT) * (i & 1),
 						   .bpf = i & 2 };
-		Cri__LinuxContainerSecurityContext security = CRI__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
+		Cri__LinuxContainerSecurityContext security;
 		Cri__SecurityProfile profile = CRI__SECURITY_PROFILE__INIT;
 		struct seccomp_program *program = NULL;
 
+		cri__linux_container_security_context__init(&security);
 		security.seccomp = &profile;
 		request.security = &security;
 		if (seccomp_get(seccomps, &request, &program, NULL) < 0 || !program)

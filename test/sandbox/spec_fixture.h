@@ -53,11 +53,11 @@ static inline void fixture_messages(struct fixture *f)
 	f->pod = (Cri__PodSandboxConfig)CRI__POD_SANDBOX_CONFIG__INIT;
 	f->pod_metadata = (Cri__PodSandboxMetadata)CRI__POD_SANDBOX_METADATA__INIT;
 	f->pod_linux = (Cri__LinuxPodSandboxConfig)CRI__LINUX_POD_SANDBOX_CONFIG__INIT;
-	f->pod_security = (Cri__LinuxSandboxSecurityContext)CRI__LINUX_SANDBOX_SECURITY_CONTEXT__INIT;
+	cri__linux_sandbox_security_context__init(&f->pod_security);
 	f->config = (Cri__ContainerConfig)CRI__CONTAINER_CONFIG__INIT;
 	f->metadata = (Cri__ContainerMetadata)CRI__CONTAINER_METADATA__INIT;
 	f->linux_config = (Cri__LinuxContainerConfig)CRI__LINUX_CONTAINER_CONFIG__INIT;
-	f->security = (Cri__LinuxContainerSecurityContext)CRI__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
+	cri__linux_container_security_context__init(&f->security);
 	f->resources = (Cri__LinuxContainerResources)CRI__LINUX_CONTAINER_RESOURCES__INIT;
 	f->namespaces = (Cri__NamespaceOption)CRI__NAMESPACE_OPTION__INIT;
 	f->pod.metadata = &f->pod_metadata;

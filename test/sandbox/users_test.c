@@ -70,10 +70,11 @@ struct ask {
 
 static int ask(struct ask ask, struct user *ret, struct err *err)
 {
-	Cri__LinuxContainerSecurityContext security = CRI__LINUX_CONTAINER_SECURITY_CONTEXT__INIT;
+	Cri__LinuxContainerSecurityContext security;
 	Cri__Int64Value uid = CRI__INT64_VALUE__INIT, gid = CRI__INT64_VALUE__INIT;
 	char name[8192];
 
+	cri__linux_container_security_context__init(&security);
 	uid.value = ask.uid ? *ask.uid : 0;
 	gid.value = ask.gid ? *ask.gid : 0;
 	snprintf(name, sizeof(name), "%s", ask.username ? ask.username : "");
