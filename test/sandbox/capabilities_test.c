@@ -46,8 +46,8 @@ static int resolve(struct lists lists, uint64_t available, bool privileged, stru
 	return capabilities_resolve(&request, ret, err);
 }
 
-static char cap_net_admin[] = "CAP_NET_ADMIN", net_admin[] = "net_admin", all[] = "ALL", chown[] = "CHOWN",
-	    junk[] = "NET_ADMINN", resource[] = "SYS_RESOURCE";
+static char cap_net_admin[] = "CAP_NET_ADMIN", net_admin[] = "net_admin", all[] = "ALL",
+	    chown_name[] = "CHOWN", junk[] = "NET_ADMINN", resource[] = "SYS_RESOURCE";
 
 static void test_names(void **state)
 {
@@ -74,8 +74,8 @@ static void test_defaults_add_drop(void **state)
 	assert_int_equal(resolve((struct lists){ 0 }, everything, false, &got, &err), 0);
 	assert_int_equal(got.bounding, default_set);
 	assert_int_equal(got.ambient, 0);
-	assert_int_equal(resolve((struct lists){ .add = { cap_net_admin }, .drop = { chown } }, everything,
-				 false, &got, &err),
+	assert_int_equal(resolve((struct lists){ .add = { cap_net_admin }, .drop = { chown_name } },
+				 everything, false, &got, &err),
 			 0);
 	assert_int_equal(got.bounding, (default_set | CAP(CAP_NET_ADMIN)) & ~CAP(CAP_CHOWN));
 	assert_int_equal(resolve((struct lists){ .add = { net_admin }, .drop = { all } }, everything, false,
@@ -84,14 +84,14 @@ static void test_defaults_add_drop(void **state)
 	assert_int_equal(got.bounding, CAP(CAP_NET_ADMIN));
 	assert_int_equal(resolve((struct lists){ .drop = { all } }, everything, false, &got, &err), 0);
 	assert_int_equal(got.bounding, 0);
-	assert_int_equal(
-		resolve((struct lists){ .add = { all }, .drop = { chown } }, everything, false, &got, &err),
-		0);
+	assert_int_equal(resolve((struct lists){ .add = { all }, .drop = { chown_name } }, everything, false,
+				 &got, &err),
+			 0);
 	assert_int_equal(got.bounding, everything & ~CAP(CAP_CHOWN));
 	/* Dropped and added by name: dropped. */
-	assert_int_equal(
-		resolve((struct lists){ .add = { chown }, .drop = { chown } }, everything, false, &got, &err),
-		0);
+	assert_int_equal(resolve((struct lists){ .add = { chown_name }, .drop = { chown_name } }, everything,
+				 false, &got, &err),
+			 0);
 	assert_int_equal(got.bounding, default_set & ~CAP(CAP_CHOWN));
 }
 
@@ -130,8 +130,8 @@ static void test_refused(void **state)
 				 false, &got, &err),
 			 0);
 	assert_int_equal(got.ambient, CAP(CAP_NET_ADMIN));
-	assert_int_equal(resolve((struct lists){ .ambient = { chown }, .drop = { chown } }, everything, false,
-				 &got, &err),
+	assert_int_equal(resolve((struct lists){ .ambient = { chown_name }, .drop = { chown_name } },
+				 everything, false, &got, &err),
 			 -1);
 }
 
