@@ -26,7 +26,7 @@
 #include "image/layers.h"
 #include "image/pull.h"
 
-enum { PREFIX_MIN = 3, LAND_POLL_NS = 1000000 };
+enum { PREFIX_MIN = 3, QUIET_POLL_NS = 1000000 };
 
 struct images {
 	struct images_options options; /* config is not used after open */
@@ -112,12 +112,13 @@ struct images *images_open(const struct images_options *options, struct err *err
 	return images;
 }
 
-/* The last caller of a cancelled pull has left before the pull has: its end is near, but nobody is told. */
-static void wait_flights(struct images *images)
+/* A cancelled pull goes on for a moment after its last caller has left, and touches its flight until its task
+ * on the pool has returned; only the pool knows when that is. */
+static void wait_quiet(struct images *images)
 {
-	const struct timespec pause = { .tv_nsec = LAND_POLL_NS };
+	const struct timespec pause = { .tv_nsec = QUIET_POLL_NS };
 
-	while (flights_count(images->flights) > 0)
+	while (flights_count(images->flights) > 0 || pool_busy(images->options.pool) > 0)
 		nanosleep(&pause, NULL);
 }
 
@@ -125,7 +126,7 @@ struct images *images_free(struct images *images)
 {
 	if (!images)
 		return NULL;
-	wait_flights(images);
+	wait_quiet(images);
 	flights_free(images->flights);
 	catalog_free(images->catalog);
 	blobs_free(images->blobs);

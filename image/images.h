@@ -38,7 +38,8 @@ struct images_options {
  * was cut short) stay until images_collect(): call it once containers are restored. NULL and err on failure.
  */
 struct images *images_open(const struct images_options *options, struct err *err);
-/* Waits for pulls in progress, whose callers must have left, and for deletions. */
+/* Waits until the pool has nothing to do: pulls whose callers have left, deletions, and whatever else runs
+ * there. */
 struct images *images_free(struct images *images);
 /* Takes over new registries/auth configuration for pulls that start from now on. */
 int images_reload(struct images *images, const struct config *config, struct err *err) MUST_CHECK;
