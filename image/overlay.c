@@ -1,8 +1,8 @@
 /*
  * The new mount API first: each lower directory is one fsconfig() call (lowerdir+, Linux 6.8), so neither the
- * page that mount(2) copies its options from nor ':' and ',' in paths matter. Where lowerdir+ is not known,
- * all options go in one string to mount(2), with directories named as /proc/self/fd/N: short, and without
- * characters that need quoting.
+ * page that mount(2) copies its options from nor ':' and ',' in paths matter. Where that fails (before
+ * 6.5, fsconfig() takes any option and the kernel complains only at the end), all options go in one string to
+ * mount(2), with directories named as /proc/self/fd/N: short, and without characters that need quoting.
  *
  * overlayfs wants two lower directories for a read-only mount; with one it is a read-only bind mount of it
  * instead.
@@ -87,17 +87,13 @@ static int fs_error(int fs, const char *what, struct err *err)
 	return err_errno(err, "overlay: %s: %s", what, text + 2);
 }
 
-/* 1: this kernel can't. */
 static int set_lowers(int fs, const struct strv *lowers, struct err *err)
 {
 	for (size_t i = 0; i < lowers->len; i++) {
 		CLEANUP(fd_closep) int fd = -1;
 
-		if (set_dir(fs, "lowerdir+", lowers->items[i], &fd) == 0)
-			continue;
-		if (i == 0 && errno == EINVAL && access(lowers->items[0], F_OK) == 0)
-			return 1;
-		return fs_error(fs, lowers->items[i], err);
+		if (set_dir(fs, "lowerdir+", lowers->items[i], &fd) < 0)
+			return fs_error(fs, lowers->items[i], err);
 	}
 	return 0;
 }
@@ -116,23 +112,21 @@ static int set_upper(int fs, const struct overlay_mount *mount, struct err *err)
 	return 0;
 }
 
-/* 0, -1, or 1 when this kernel does not know enough of it. */
-static int mount_new(const struct overlay_mount *mount, struct err *err)
+/* *ret_old: the failure may be that of a kernel which does not know enough of this. */
+static int mount_new(const struct overlay_mount *mount, bool *ret_old, struct err *err)
 {
 	CLEANUP(fd_closep) int fs = fs_open("overlay");
 	CLEANUP(fd_closep) int mounted = -1;
-	int result;
 
+	*ret_old = true;
 	if (fs < 0)
-		return errno == ENOSYS ? 1 : err_errno(err, "open overlay filesystem");
-	result = set_lowers(fs, mount->lowers, err);
-	if (result != 0)
-		return result;
-	if (mount->upper && set_upper(fs, mount, err) < 0)
+		return err_errno(err, "open overlay filesystem");
+	if (set_lowers(fs, mount->lowers, err) < 0 || (mount->upper && set_upper(fs, mount, err) < 0))
 		return -1;
 	mounted = fs_mount(fs, mount->upper ? 0 : MOUNT_ATTR_RDONLY);
 	if (mounted < 0)
 		return fs_error(fs, mount->target, err);
+	*ret_old = false;
 	return attach(mounted, mount->target, err);
 }
 
@@ -196,20 +190,22 @@ static int bind_readonly(const char *from, const char *target, struct err *err)
 
 int overlay_mount(const struct overlay_mount *mount, struct err *err)
 {
-	struct err first;
-	int result;
+	struct err with_new, with_old;
+	bool old;
 
 	if (mount->lowers->len == 0 || mount->lowers->len > LOWERS_MAX)
 		return err_set(err, RPC_INVALID_ARGUMENT, "overlay: %zu lower directories",
 			       mount->lowers->len);
 	if (!mount->upper && mount->lowers->len == 1)
 		return bind_readonly(mount->lowers->items[0], mount->target, err);
-	result = mount_new(mount, err);
-	if (result <= 0)
-		return result;
-	if (mount_old(mount, true, &first) == 0)
+	if (mount_new(mount, &old, &with_new) == 0)
 		return 0;
-	return mount_old(mount, false, err); /* "volatile" may have been the trouble */
+	if (!old)
+		return err_set(err, with_new.code, "%s", with_new.text);
+	/* "volatile" may be what mount(2) does not like. */
+	if (mount_old(mount, true, &with_old) == 0 || mount_old(mount, false, &with_old) == 0)
+		return 0;
+	return err_set(err, with_old.code, "%s; fsmount: %s", with_old.text, with_new.text);
 }
 
 int overlay_unmount(const char *target, struct err *err)

@@ -2,12 +2,20 @@
  * Overlay mounts, in a mount namespace of their own: the program unshares before the first test, while it has
  * one thread. Layers come from tar streams, so that what unpacking writes is proved to mean to overlayfs what
  * it should.
+ *
+ * All tests run three times: as the kernel is, with fsconfig(2) refusing every option, and without fsopen(2),
+ * by seccomp filters.
  */
 #include "test/base/check.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "image/layer.h"
 #include "image/overlay.h"
@@ -256,16 +264,38 @@ static void test_refused(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static int fail_syscall(unsigned int number, unsigned int error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { ARRAY_LEN(code), code };
+
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_writable),      TEST(test_remount),     TEST(test_read_only), TEST(test_one_layer),
 		TEST(test_awkward_paths), TEST(test_many_layers), TEST(test_refused),
 	};
+	int failed;
 
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
 		fprintf(stderr, "a mount namespace is needed: %m\n");
 		return 1;
 	}
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests_name("new mount API", tests, NULL, NULL);
+	if (fail_syscall(SYS_fsconfig, EINVAL) < 0) {
+		fprintf(stderr, "a seccomp filter is needed: %m\n");
+		return 1;
+	}
+	failed += cmocka_run_group_tests_name("options refused", tests, NULL, NULL);
+	if (fail_syscall(SYS_fsopen, ENOSYS) < 0)
+		return 1;
+	return failed + cmocka_run_group_tests_name("no new mount API", tests, NULL, NULL);
 }
