@@ -25,12 +25,23 @@ static void file_free(void *value)
 void fake_content_init(struct fake_content *content)
 {
 	*content = (struct fake_content){ 0 };
-	map_init(&content->by_path, file_free);
+	pthread_mutex_init(&content->mutex, NULL);
+	map_init(&content->by_path, NULL);
+	map_init(&content->all, file_free);
 }
 
 void fake_content_done(struct fake_content *content)
 {
 	map_done(&content->by_path);
+	map_done(&content->all);
+	pthread_mutex_destroy(&content->mutex);
+}
+
+void fake_content_fault(struct fake_content *content, fake_fault *fault)
+{
+	pthread_mutex_lock(&content->mutex);
+	content->fault = fault;
+	pthread_mutex_unlock(&content->mutex);
 }
 
 void fake_content_put(struct fake_content *content, const char *path, const char *type, const void *data,
@@ -41,26 +52,19 @@ void fake_content_put(struct fake_content *content, const char *path, const char
 	file->type = xstrdup(type);
 	file->data = xmemdup(data, len);
 	file->len = len;
+	pthread_mutex_lock(&content->mutex);
+	CLEANUP(freep) char *number = xasprintf("%zu", map_len(&content->all));
+
+	map_put(&content->all, number, file);
 	map_put(&content->by_path, path, file);
+	pthread_mutex_unlock(&content->mutex);
 }
 
-void fake_content_handle(struct fake_request *request, void *data)
+static void serve_file(struct fake_request *request, const struct fake_file *file)
 {
-	struct fake_content *content = data;
-	const struct fake_file *file = map_get(&content->by_path, request->path);
-	bool handled = false;
 	unsigned long long start = 0;
 	char headers[256];
 
-	if (content->fault)
-		content->fault(request, content->data, &handled);
-	if (handled)
-		return;
-	if (!file) {
-		fake_reply_text(request, 404, "Content-Type: application/json\r\n",
-				"{\"errors\":[{\"code\":\"NAME_UNKNOWN\",\"message\":\"no such thing\"}]}");
-		return;
-	}
 	snprintf(headers, sizeof(headers), "Content-Type: %s\r\n", file->type);
 	if (sscanf(request->range, "bytes=%llu-", &start) == 1 && start < file->len) {
 		size_t used = strlen(headers);
@@ -71,6 +75,28 @@ void fake_content_handle(struct fake_request *request, void *data)
 		return;
 	}
 	fake_reply(request, 200, headers, file->data, file->len);
+}
+
+void fake_content_handle(struct fake_request *request, void *data)
+{
+	struct fake_content *content = data;
+	const struct fake_file *file;
+	bool handled = false;
+	fake_fault *fault;
+
+	pthread_mutex_lock(&content->mutex);
+	file = map_get(&content->by_path, request->path);
+	fault = content->fault;
+	pthread_mutex_unlock(&content->mutex);
+	if (fault)
+		fault(request, content->data, &handled);
+	if (handled)
+		return;
+	if (file)
+		serve_file(request, file);
+	else
+		fake_reply_text(request, 404, "Content-Type: application/json\r\n",
+				"{\"errors\":[{\"code\":\"NAME_UNKNOWN\",\"message\":\"no such thing\"}]}");
 }
 
 void fake_digest(const void *data, size_t len, char text[DIGEST_TEXT_SIZE])

@@ -5,18 +5,27 @@
 #ifndef TEST_IMAGE_FAKE_IMAGE_H
 #define TEST_IMAGE_FAKE_IMAGE_H
 
+#include <pthread.h>
+
 #include "base/map.h"
 #include "base/str.h"
 #include "image/digest.h"
 #include "test/image/fake_server.h"
 
-/* Content by URL path ("/v2/app/manifests/latest"). Filled before the server is asked. */
+typedef void fake_fault(struct fake_request *request, void *data, bool *handled);
+
+/* Content by URL path ("/v2/app/manifests/latest"). May be changed while the server is asked, by the
+ * functions below. */
 struct fake_content {
-	struct map by_path;                                                     /* struct fake_file */
-	void (*fault)(struct fake_request *request, void *data, bool *handled); /* may be NULL; runs first */
+	pthread_mutex_t mutex;
+	struct map by_path; /* under mutex: struct fake_file */
+	struct map all;     /* under mutex: owns every file there ever was */
+	fake_fault *fault;  /* under mutex */
 	void *data;
 };
 
+/* Runs first for every request from now on, if not NULL. */
+void fake_content_fault(struct fake_content *content, fake_fault *fault);
 void fake_content_init(struct fake_content *content);
 void fake_content_done(struct fake_content *content);
 void fake_content_put(struct fake_content *content, const char *path, const char *type, const void *data,

@@ -111,8 +111,8 @@ static void test_credentials_and_mirror(void **state)
 	CLEANUP(freep) char *id = NULL;
 	struct err err = { 0 };
 
-	scene->mirror_content.fault = wants_password;
-	scene->content.fault = wants_password;
+	fake_content_fault(&scene->mirror_content, wants_password);
+	fake_content_fault(&scene->content, wants_password);
 	assert_fails(scene_pull(scene, "reg.test/team/app:v1", &auth, &id, &err), RPC_UNAUTHENTICATED);
 	assert_int_equal(fake_server_count(scene->mirror, "auth=Basic"), 0);
 	assert_int_equal(scene_asked(scene, "auth=Basic bWU6cHc="), 1);
@@ -192,12 +192,12 @@ static void test_corrupt_layer(void **state)
 {
 	struct scene *scene = *state;
 
-	scene->content.fault = corrupt;
+	fake_content_fault(&scene->content, corrupt);
 	check_pull_fails(scene, "plain.test/team/app:v1", RPC_DATA_LOSS, "blob: expected sha256:");
 	assert_int_equal(count_images(scene), 0);
 	assert_int_equal(
 		count_files(scene, "layers") + count_files(scene, "tmp") + count_files(scene, "images"), 0);
-	scene->content.fault = NULL;
+	fake_content_fault(&scene->content, NULL);
 	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
 }
 
@@ -275,7 +275,7 @@ static void test_joined(void **state)
 					    "plain.test/team/app:v1" };
 	struct scene *scene = *state;
 
-	scene->content.fault = slow;
+	fake_content_fault(&scene->content, slow);
 	run_pullers(scene, same, ARRAY_LEN(same), scene->app.config_digest);
 	assert_int_equal(scene_asked(scene, "/manifests/"), 1);
 	assert_int_equal(scene_asked(scene, "/blobs/"), LAYERS + 1);
@@ -294,7 +294,7 @@ static void test_shared_layers(void **state)
 		fake_content_put(&scene->content, path, FAKE_MANIFEST, scene->app.manifest.data,
 				 scene->app.manifest.len);
 	}
-	scene->content.fault = slow;
+	fake_content_fault(&scene->content, slow);
 	run_pullers(scene, (const char *const *)names.items, names.len, scene->app.config_digest);
 	for (size_t i = 0; i < LAYERS; i++)
 		assert_int_equal(scene_asked(scene, scene->app.layer_digests.items[i]), 1);
@@ -328,7 +328,7 @@ static void test_deadline(void **state)
 	struct scene *scene = *state;
 	int64_t start = clock_mono();
 
-	scene->content.fault = stall_layers;
+	fake_content_fault(&scene->content, stall_layers);
 	ctx_done(&scene->ctx);
 	ctx_init(&scene->ctx, clock_deadline_in(300 * NS_PER_MS));
 	check_pull_fails(scene, "plain.test/team/app:v1", RPC_DEADLINE_EXCEEDED, "deadline");
@@ -339,7 +339,7 @@ static void test_deadline(void **state)
 	assert_int_equal(count_images(scene) + count_files(scene, "tmp"), 0);
 	ctx_done(&scene->ctx);
 	ctx_init(&scene->ctx, NO_DEADLINE);
-	scene->content.fault = NULL;
+	fake_content_fault(&scene->content, NULL);
 	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
 }
 
@@ -363,7 +363,7 @@ static void test_takes_over(void **state)
 
 	fake_content_put(&scene->content, "/v2/team/app/manifests/w", FAKE_MANIFEST, scene->app.manifest.data,
 			 scene->app.manifest.len);
-	scene->content.fault = stall_layers;
+	fake_content_fault(&scene->content, stall_layers);
 	pthread_create(&first.thread, NULL, run_puller, &first);
 	wait_for(scene, scene->app.layer_digests.items[0]);
 	ctx_init(&other.ctx, NO_DEADLINE);
@@ -371,7 +371,7 @@ static void test_takes_over(void **state)
 	pthread_create(&second.thread, NULL, run_puller, &second);
 	wait_for(scene, "/manifests/w");
 	usleep(100000); /* by now it waits for the layer */
-	scene->content.fault = NULL;
+	fake_content_fault(&scene->content, NULL);
 	ctx_cancel(&scene->ctx);
 	pthread_join(first.thread, NULL);
 	pthread_join(second.thread, NULL);

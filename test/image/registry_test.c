@@ -202,7 +202,7 @@ static void test_bearer(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = bearer;
+	fake_content_fault(&scene->content, bearer);
 	assert_ok(get_manifest(scene, &err));
 	assert_ok(get_blob(scene, &err));
 	assert_int_equal(asked(scene, "/token?x=1&service=svc&scope=repository%3ateam%2fapp%3apull auth= "),
@@ -216,7 +216,7 @@ static void test_bearer_with_password(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = bearer;
+	fake_content_fault(&scene->content, bearer);
 	connect_repo(scene, &auth, true);
 	assert_ok(get_manifest(scene, &err));
 	assert_int_equal(
@@ -232,7 +232,7 @@ static void test_identity_token(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = bearer;
+	fake_content_fault(&scene->content, bearer);
 	connect_repo(scene, &auth, true);
 	assert_ok(get_manifest(scene, &err));
 	assert_int_equal(asked(scene, "POST /token?x=1 auth= "), 1);
@@ -246,7 +246,7 @@ static void test_registry_token(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = bearer;
+	fake_content_fault(&scene->content, bearer);
 	connect_repo(scene, &auth, true);
 	assert_ok(get_manifest(scene, &err));
 	assert_int_equal(asked(scene, "/token"), 0);
@@ -272,7 +272,7 @@ static void test_401_loop(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = always_401;
+	fake_content_fault(&scene->content, always_401);
 	assert_fails(get_manifest(scene, &err), RPC_UNAUTHENTICATED);
 	assert_int_equal(asked(scene, "/v2/"), 2);
 	assert_int_equal(asked(scene, "/token"), 1);
@@ -292,7 +292,7 @@ static void test_basic(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = basic;
+	fake_content_fault(&scene->content, basic);
 	assert_fails(get_manifest(scene, &err), RPC_UNAUTHENTICATED);
 	connect_repo(scene, &wrong, true);
 	assert_fails(get_manifest(scene, &err), RPC_UNAUTHENTICATED);
@@ -320,7 +320,7 @@ static void test_bad_tokens(void **state)
 {
 	struct scene *scene = *state;
 
-	scene->content.fault = bad_tokens;
+	fake_content_fault(&scene->content, bad_tokens);
 	for (scene->seen = 0; scene->seen < 5; scene->seen++) {
 		struct err err = { 0 };
 
@@ -355,7 +355,7 @@ static void test_redirect_without_credentials(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = both;
+	fake_content_fault(&scene->content, both);
 	assert_ok(get_blob(scene, &err));
 	assert_int_equal(fake_server_count(scene->other, "/elsewhere"), 1);
 	assert_int_equal(fake_server_count(scene->other, "auth=Bearer"), 0);
@@ -375,8 +375,8 @@ static void test_redirect_that_asks(void **state)
 	struct err err = { 0 };
 
 	connect_repo(scene, &auth, true);
-	scene->content.fault = redirect;
-	scene->other_content.fault = wants_credentials;
+	fake_content_fault(&scene->content, redirect);
+	fake_content_fault(&scene->other_content, wants_credentials);
 	assert_fails(get_blob(scene, &err), RPC_UNAUTHENTICATED);
 	assert_int_equal(fake_server_count(scene->other, "/token"), 0);
 	assert_int_equal(fake_server_count(scene->other, "auth=Basic"), 0);
@@ -393,7 +393,7 @@ static void test_redirect_loop(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = redirect_to_self;
+	fake_content_fault(&scene->content, redirect_to_self);
 	assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE);
 	assert_contains(err.text, "too many redirects");
 	assert_int_equal(asked(scene, "GET"), 6);
@@ -415,7 +415,7 @@ static void test_bad_redirects(void **state)
 {
 	struct scene *scene = *state;
 
-	scene->content.fault = redirect_badly;
+	fake_content_fault(&scene->content, redirect_badly);
 	for (scene->seen = 0; scene->seen < 5; scene->seen++) {
 		struct err err = { 0 };
 
@@ -439,7 +439,7 @@ static void test_repeats(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = too_busy;
+	fake_content_fault(&scene->content, too_busy);
 	scene->times = 4;
 	assert_ok(get_manifest(scene, &err));
 	scene->times = 1000;
@@ -460,7 +460,7 @@ static void test_retry_after_and_deadline(void **state)
 	int64_t start = clock_mono();
 	struct err err = { 0 };
 
-	scene->content.fault = wait_long;
+	fake_content_fault(&scene->content, wait_long);
 	ctx_done(&scene->ctx);
 	ctx_init(&scene->ctx, clock_deadline_in(200 * NS_PER_MS));
 	assert_fails(get_manifest(scene, &err), RPC_DEADLINE_EXCEEDED);
@@ -492,7 +492,7 @@ static void test_resume(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = break_off;
+	fake_content_fault(&scene->content, break_off);
 	scene->times = 4;
 	assert_ok(get_blob(scene, &err));
 	assert_int_equal(asked(scene, "range=bytes=50000-"), 1);
@@ -505,7 +505,7 @@ static void test_reset(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = break_off;
+	fake_content_fault(&scene->content, break_off);
 	scene->seen = 1;
 	scene->times = 2;
 	assert_ok(get_blob(scene, &err));
@@ -526,7 +526,7 @@ static void test_range_ignored(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = break_off_ignoring_range;
+	fake_content_fault(&scene->content, break_off_ignoring_range);
 	scene->times = 2;
 	assert_ok(get_blob(scene, &err));
 }
@@ -543,7 +543,7 @@ static void test_no_progress(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = send_nothing;
+	fake_content_fault(&scene->content, send_nothing);
 	assert_fails(get_blob(scene, &err), RPC_UNAVAILABLE);
 	assert_between((long long)asked(scene, "GET"), 3, 10);
 }
@@ -567,7 +567,7 @@ static void test_wrong_range(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = wrong_range;
+	fake_content_fault(&scene->content, wrong_range);
 	assert_fails(get_blob(scene, &err), RPC_UNAVAILABLE);
 	assert_contains(err.text, "another range");
 }
@@ -600,7 +600,7 @@ static void test_endless(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = endless;
+	fake_content_fault(&scene->content, endless);
 	assert_fails(get_manifest(scene, &err), RPC_RESOURCE_EXHAUSTED);
 	assert_fails(get_blob(scene, &err), RPC_DATA_LOSS);
 }
@@ -623,7 +623,7 @@ static void test_stall(void **state)
 	int64_t start = clock_mono();
 	struct err err = { 0 };
 
-	scene->content.fault = stall;
+	fake_content_fault(&scene->content, stall);
 	scene->times = 1;
 	assert_ok(get_blob(scene, &err)); /* taken up again */
 	assert_between((clock_mono() - start) / NS_PER_MS, 290, 10000);
@@ -643,7 +643,7 @@ static void test_cancel(void **state)
 	struct err err = { 0 };
 	pthread_t thread;
 
-	scene->content.fault = stall;
+	fake_content_fault(&scene->content, stall);
 	scene->times = 1000;
 	assert_int_equal(pthread_create(&thread, NULL, cancel_soon, &scene->ctx), 0);
 	assert_fails(get_blob(scene, &err), RPC_CANCELLED);
@@ -667,7 +667,7 @@ static void test_huge_headers(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = huge_headers;
+	fake_content_fault(&scene->content, huge_headers);
 	assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE);
 	assert_int_equal(asked(scene, "GET"), 1);
 }
@@ -693,7 +693,7 @@ static void test_manifest_digests(void **state)
 	assert_fails(registry_get_manifest(scene->conn, &scene->ctx, NULL, &scene->descriptor.digest,
 					   &manifest, &err),
 		     RPC_DATA_LOSS);
-	scene->content.fault = other_manifest;
+	fake_content_fault(&scene->content, other_manifest);
 	assert_fails(get_manifest(scene, &err), RPC_DATA_LOSS);
 }
 
@@ -712,7 +712,7 @@ static void test_redaction(void **state)
 	struct scene *scene = *state;
 	struct err err = { 0 };
 
-	scene->content.fault = secret_error;
+	fake_content_fault(&scene->content, secret_error);
 	assert_fails(get_manifest(scene, &err), RPC_PERMISSION_DENIED);
 	assert_null(strstr(err.text, "secretpart"));
 	assert_contains(err.text, "DENIED: see https://x.io/a?...");
