@@ -35,8 +35,8 @@ static void test_bad(void **state UNUSED)
 		"sha256:zz",
 		"sha256:../../../../etc/passwd",
 		"sha1:da39a3ee5e6b4b0d3255bfef95601890afd80709",
-		EMPTY "0",
-		" " EMPTY,
+		(EMPTY "0"),
+		(" " EMPTY),
 		"SHA256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 		"sha256:E3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 		"sha512:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
