@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -304,6 +305,7 @@ static void job_free(void *data)
 		wipe_free((char *)secrets[i]);
 	reference_done(&job->reference);
 	free(job);
+	malloc_trim(0); /* a pull takes megabytes for a moment, and an idle daemon should not keep them */
 }
 
 static struct job *job_new(struct images *images, struct reference *reference_take,

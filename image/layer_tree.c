@@ -376,11 +376,10 @@ static int make_entry(struct layer_tree *tree, const struct place *place, int di
 
 	if (result >= 0 || errno != EEXIST)
 		return result;
-	if (clear_name(tree, dir, place->name, &ignored) < 0) {
-		errno = EIO;
-		return -1;
-	}
-	dir = open_dir(tree, place->dir, &ignored);
+	if (clear_name(tree, dir, place->name, &ignored) == 0)
+		dir = open_dir(tree, place->dir, &ignored); /* clearing may have closed it */
+	else
+		dir = -1;
 	if (dir < 0) {
 		errno = EIO;
 		return -1;
