@@ -1,0 +1,268 @@
+/* Where credentials and tokens go: every way to authenticate, and redirects that must not get any. */
+#include "test/image/registry_scene.h"
+
+static void bearer(struct fake_request *request, void *data, bool *handled)
+{
+	CLEANUP(freep)
+	char *challenge = xasprintf("WWW-Authenticate: Bearer realm=\"http://%s/token?x=1\",service=\"svc\","
+				    "scope=\"repository:team/app:pull\"\r\n",
+				    fake_server_host(request->server));
+
+	(void)data;
+	*handled = true;
+	if (str_has_prefix(request->path, "/token"))
+		fake_reply_text(request, 200, "", "{\"token\":\"t0k3n\",\"expires_in\":300}");
+	else if (!str_eq(request->authorization, "Bearer t0k3n"))
+		fake_reply_text(request, 401, challenge, "{}");
+	else
+		*handled = false;
+}
+
+static void test_bearer(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, bearer);
+	assert_ok(get_manifest(scene, &err));
+	assert_ok(get_blob(scene, &err));
+	assert_int_equal(asked(scene, "/token?x=1&service=svc&scope=repository%3ateam%2fapp%3apull auth= "),
+			 1);
+	assert_int_equal(asked(scene, "auth=Bearer t0k3n"), 2);
+}
+
+static void test_bearer_with_password(void **state)
+{
+	const struct image_auth auth = { .username = "me", .password = "pw" };
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, bearer);
+	connect_repo(scene, &auth, true);
+	assert_ok(get_manifest(scene, &err));
+	assert_int_equal(
+		asked(scene,
+		      "/token?x=1&service=svc&scope=repository%3ateam%2fapp%3apull auth=Basic bWU6cHc="),
+		1);
+	assert_int_equal(asked(scene, "/v2/team/app/manifests/v1 auth=Basic"), 0);
+}
+
+static void test_identity_token(void **state)
+{
+	const struct image_auth auth = { .identity_token = "refresh&me" };
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, bearer);
+	connect_repo(scene, &auth, true);
+	assert_ok(get_manifest(scene, &err));
+	assert_int_equal(asked(scene, "POST /token?x=1 auth= "), 1);
+	assert_int_equal(asked(scene, "grant_type=refresh_token"), 1);
+	assert_int_equal(asked(scene, "refresh_token=refresh%26me"), 1);
+}
+
+static void test_registry_token(void **state)
+{
+	const struct image_auth auth = { .registry_token = "t0k3n" };
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, bearer);
+	connect_repo(scene, &auth, true);
+	assert_ok(get_manifest(scene, &err));
+	assert_int_equal(asked(scene, "/token"), 0);
+}
+
+static void always_401(struct fake_request *request, void *data UNUSED, bool *handled)
+{
+	*handled = !str_has_prefix(request->path, "/token");
+	if (*handled) {
+		CLEANUP(freep)
+		char *challenge = xasprintf("WWW-Authenticate: Bearer realm=\"http://%s/token\"\r\n",
+					    fake_server_host(request->server));
+
+		fake_reply_text(request, 401, challenge, "{}");
+	} else {
+		*handled = true;
+		fake_reply_text(request, 200, "", "{\"access_token\":\"useless\"}");
+	}
+}
+
+static void test_401_loop(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, always_401);
+	assert_fails(get_manifest(scene, &err), RPC_UNAUTHENTICATED);
+	assert_int_equal(asked(scene, "/v2/"), 2);
+	assert_int_equal(asked(scene, "/token"), 1);
+}
+
+static void basic(struct fake_request *request, void *data UNUSED, bool *handled)
+{
+	*handled = !str_eq(request->authorization, "Basic bWU6cHc=");
+	if (*handled)
+		fake_reply_text(request, 401, "WWW-Authenticate: Basic realm=\"r\"\r\n", "");
+}
+
+static void test_basic(void **state)
+{
+	const struct image_auth auth = { .username = "me", .password = "pw" };
+	const struct image_auth wrong = { .username = "me", .password = "secretpart" };
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, basic);
+	assert_fails(get_manifest(scene, &err), RPC_UNAUTHENTICATED);
+	connect_repo(scene, &wrong, true);
+	assert_fails(get_manifest(scene, &err), RPC_UNAUTHENTICATED);
+	assert_null(strstr(err.text, "secretpart"));
+	connect_repo(scene, &auth, true);
+	assert_ok(get_manifest(scene, &err));
+	assert_ok(get_blob(scene, &err));
+}
+
+static void bad_tokens(struct fake_request *request, void *data, bool *handled)
+{
+	static const char *const answers[] = { "{}", "{\"token\":\"a b\"}", "{\"token\":\"a\\nb\"}",
+					       "nonsense", "[]" };
+	struct scene *scene = data;
+
+	if (str_has_prefix(request->path, "/token")) {
+		*handled = true;
+		fake_reply_text(request, 200, "", answers[scene->seen]);
+		return;
+	}
+	always_401(request, data, handled);
+}
+
+static void test_bad_tokens(void **state)
+{
+	struct scene *scene = *state;
+
+	fake_content_fault(&scene->content, bad_tokens);
+	for (scene->seen = 0; scene->seen < 5; scene->seen++) {
+		struct err err = { 0 };
+
+		assert_true(get_manifest(scene, &err) < 0);
+		assert_true(err.code == RPC_UNAUTHENTICATED || err.code == RPC_INVALID_ARGUMENT);
+	}
+	assert_int_equal(asked(scene, "auth=Bearer"), 0);
+}
+
+static void redirect(struct fake_request *request, void *data, bool *handled)
+{
+	struct scene *scene = data;
+	CLEANUP(freep)
+	char *location = xasprintf("Location: http://%s/elsewhere\r\n", fake_server_host(scene->other));
+
+	if (!str_has_prefix(request->path, "/v2/team/app/blobs/"))
+		return;
+	*handled = true;
+	fake_reply_text(request, 307, location, "gone elsewhere");
+}
+
+static void both(struct fake_request *request, void *data, bool *handled)
+{
+	bearer(request, data, handled);
+	if (!*handled)
+		redirect(request, data, handled);
+}
+
+/* CVE-2020-15157 and kin: another port is another origin. */
+static void test_redirect_without_credentials(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, both);
+	assert_ok(get_blob(scene, &err));
+	assert_int_equal(fake_server_count(scene->other, "/elsewhere"), 1);
+	assert_int_equal(fake_server_count(scene->other, "auth=Bearer"), 0);
+	assert_int_equal(asked(scene, "auth=Bearer t0k3n"), 1);
+}
+
+static void wants_credentials(struct fake_request *request, void *data, bool *handled)
+{
+	always_401(request, data, handled);
+}
+
+/* Where we were sent to must not be able to ask for our password. */
+static void test_redirect_that_asks(void **state)
+{
+	const struct image_auth auth = { .username = "me", .password = "pw" };
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	connect_repo(scene, &auth, true);
+	fake_content_fault(&scene->content, redirect);
+	fake_content_fault(&scene->other_content, wants_credentials);
+	assert_fails(get_blob(scene, &err), RPC_UNAUTHENTICATED);
+	assert_int_equal(fake_server_count(scene->other, "/token"), 0);
+	assert_int_equal(fake_server_count(scene->other, "auth=Basic"), 0);
+}
+
+static void redirect_to_self(struct fake_request *request, void *data UNUSED, bool *handled)
+{
+	*handled = true;
+	fake_reply_text(request, 302, "Location: /again\r\n", "");
+}
+
+static void test_redirect_loop(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, redirect_to_self);
+	assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE);
+	assert_contains(err.text, "too many redirects");
+	assert_int_equal(asked(scene, "GET"), 6);
+}
+
+static void redirect_badly(struct fake_request *request, void *data, bool *handled)
+{
+	static const char *const locations[] = { "", "Location: file:///etc/passwd\r\n",
+						 "Location: ftp://x/\r\n",
+						 "Location: http://u:p@127.0.0.1/\r\n",
+						 "Location: http://\r\n" };
+	struct scene *scene = data;
+
+	*handled = true;
+	fake_reply_text(request, 301, locations[scene->seen], "");
+}
+
+static void test_bad_redirects(void **state)
+{
+	struct scene *scene = *state;
+
+	fake_content_fault(&scene->content, redirect_badly);
+	for (scene->seen = 0; scene->seen < 5; scene->seen++) {
+		struct err err = { 0 };
+
+		assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE);
+		assert_contains(err.text, "redirect");
+	}
+	assert_int_equal(asked(scene, "GET"), 5);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, registry_setup, registry_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_bearer),
+		TEST(test_bearer_with_password),
+		TEST(test_identity_token),
+		TEST(test_registry_token),
+		TEST(test_401_loop),
+		TEST(test_basic),
+		TEST(test_bad_tokens),
+		TEST(test_redirect_without_credentials),
+		TEST(test_redirect_that_asks),
+		TEST(test_redirect_loop),
+		TEST(test_bad_redirects),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,395 @@
+/* Hostile tar streams: ways out of the directory, and ways to make the reader use too much. */
+#include "test/image/layer_scene.h"
+
+#include "image/unpack.h"
+
+static void test_dotdot(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_file(&scene->tar, "../canary/file", "dead");
+	check_refused(scene, "..");
+}
+
+static void test_dotdot_inside(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_dir(&scene->tar, "a/");
+	tar_file(&scene->tar, "a/../../canary/file", "dead");
+	check_refused(scene, "..");
+}
+
+static void test_absolute(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_file(&scene->tar, "/etc/x", "inside");
+	tar_file(&scene->tar, "//y", "inside");
+	check_runs(scene);
+	check_content(scene, "etc/x", "inside");
+	check_content(scene, "y", "inside");
+}
+
+/* A link to the canary, then a write "through" it, in all the ways a path may go. */
+static void test_link_then_write(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_dir(&scene->tar, "canary/");
+	tar_add(&scene->tar, &(struct tar_member){ .name = "up", .type = '2', .link = "../canary" });
+	tar_file(&scene->tar, "up/file", "inside");
+	check_runs(scene);
+	check_content(scene, "canary/file", "inside"); /* of the layer: ".." stops at its root */
+}
+
+static void test_link_then_write_absolute(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(freep) char *canary = xasprintf("%s/canary", scene->scratch.path);
+
+	tar_add(&scene->tar, &(struct tar_member){ .name = "abs", .type = '2', .link = canary });
+	tar_file(&scene->tar, "abs/file", "dead");
+	check_refused(scene, "no directory");
+}
+
+static void test_file_through_link(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_add(&scene->tar, &(struct tar_member){ .name = "f", .type = '2', .link = "../canary/file" });
+	tar_file(&scene->tar, "f", "replaced");
+	check_runs(scene);
+	check_content(scene, "f", "replaced");
+	assert_true(S_ISREG(stat_of(scene, "f").st_mode));
+}
+
+/* CVE-2021-32760: mode and owner of a later entry must not reach through a link of the same name. */
+static void test_chmod_through_link(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_add(&scene->tar, &(struct tar_member){ .name = "d", .type = '2', .link = "../canary" });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "d", .type = '5', .mode = 0777, .uid = 1 });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "e", .type = '2', .link = "../canary/file" });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "h", .type = '1', .link = "e" });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "h", .mode = 0777, .uid = 1, .data = "x" });
+	check_runs(scene);
+	assert_true(S_ISDIR(stat_of(scene, "d").st_mode));
+	assert_true(S_ISLNK(stat_of(scene, "e").st_mode));
+	assert_true(S_ISREG(stat_of(scene, "h").st_mode));
+}
+
+/* CVE-2025-47290: a directory that was just written to becomes a link. */
+static void test_directory_swapped(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_dir(&scene->tar, "d/");
+	tar_file(&scene->tar, "d/one", "1");
+	tar_add(&scene->tar, &(struct tar_member){ .name = "d", .type = '2', .link = "../canary" });
+	tar_file(&scene->tar, "d/file", "dead");
+	tar_end(&scene->tar);
+	check_code(scene, unpack_tar(scene), RPC_INVALID_ARGUMENT);
+	assert_false(exists(scene, "d/one"));
+}
+
+static void test_directory_swapped_for_other(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_dir(&scene->tar, "d/sub/");
+	tar_file(&scene->tar, "d/sub/one", "1");
+	tar_dir(&scene->tar, "e/sub/");
+	tar_add(&scene->tar, &(struct tar_member){ .name = "d", .type = '2', .link = "e" });
+	tar_file(&scene->tar, "d/sub/two", "2");
+	check_runs(scene);
+	check_content(scene, "e/sub/two", "2");
+	assert_false(exists(scene, "e/sub/one"));
+}
+
+static void test_hard_link_out(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_add(&scene->tar, &(struct tar_member){ .name = "h", .type = '1', .link = "../canary/file" });
+	check_refused(scene, "..");
+}
+
+static void test_hard_link_through_link(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_add(&scene->tar, &(struct tar_member){ .name = "up", .type = '2', .link = "../canary" });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "h", .type = '1', .link = "up/file" });
+	check_refused(scene, "not in the layer");
+}
+
+static void test_hard_link_absent(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(freep) char *canary = xasprintf("%s/canary/file", scene->scratch.path);
+
+	tar_add(&scene->tar, &(struct tar_member){ .name = "h", .type = '1', .link = canary });
+	check_refused(scene, "not in the layer");
+}
+
+static void test_whiteout_of_dotdot(void **state)
+{
+	static const char *const names[] = { ".wh...",   ".wh..",         ".wh.",
+					     "a/.wh...", "../.wh.canary", "../canary/.wh..wh..opq" };
+	struct scene *scene = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		str_clear(&scene->tar);
+		tar_file(&scene->tar, names[i], "");
+		tar_end(&scene->tar);
+		if (unpack_tar(scene) == 0)
+			fail_msg("%s was accepted", names[i]);
+		assert_int_equal(scene->err.code, RPC_INVALID_ARGUMENT);
+	}
+}
+
+/* A device 0:0 of the layer itself is a whiteout to overlayfs, whatever its author meant; it must not hide a
+ * name. */
+static void test_device_zero(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_file(&scene->tar, "f", "stays");
+	tar_add(&scene->tar, &(struct tar_member){ .name = "f", .type = '3' });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "g", .type = '3' });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "h", .type = '1', .link = "g" });
+	check_refused(scene, "not in the layer");
+	check_content(scene, "f", "stays");
+	assert_true(is_whiteout(scene, "g"));
+}
+
+static void test_entry_below_file(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_file(&scene->tar, "a", "file");
+	tar_file(&scene->tar, "a/b", "x");
+	check_refused(scene, "no directory");
+}
+
+static void test_root_as_file(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_add(&scene->tar, &(struct tar_member){ .name = "./", .type = '2', .link = "/" });
+	check_refused(scene, "root of a layer");
+}
+
+/* CVE-2025-58183: a map of millions of entries in few compressed bytes. */
+static void test_sparse_bomb(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(str_done) struct str map = STR_INIT;
+
+	str_add(&map, "9000000\n");
+	while (map.len < 2 * UNPACK_HEADER_MAX)
+		str_add(&map, "0\n0\n0\n0\n0\n0\n0\n0\n0\n0\n0\n0\n0\n0\n0\n0\n");
+	tar_add(&scene->tar, &(struct tar_member){
+				     .name = "pax",
+				     .type = 'x',
+				     .data = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+					     "26 GNU.sparse.name=sparse\n31 GNU.sparse.realsize=1000004\n" });
+	tar_add(&scene->tar,
+		&(struct tar_member){ .name = "GNUSparseFile.0/sparse", .data = map.data, .size = map.len });
+	tar_end(&scene->tar);
+	CLEANUP(str_done) struct str gzip = STR_INIT;
+
+	compress_gzip(scene->tar.data, scene->tar.len, &gzip);
+	check_code(scene, unpack_blob(scene, &gzip, NULL, NULL), RPC_INVALID_ARGUMENT);
+}
+
+static void test_pax_bomb(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(str_done) struct str value = STR_INIT;
+
+	while (value.len < 8 * 1024 * 1024)
+		str_add(&value, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+	tar_pax(&scene->tar, "comment", str_get(&value));
+	tar_file(&scene->tar, "f", "x");
+	check_refused(scene, "tar");
+}
+
+static void test_huge_size_field(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_pax(&scene->tar, "size", "9223372036854775807");
+	tar_file(&scene->tar, "f", "x");
+	check_refused(scene, "tar: ");
+}
+
+static void test_negative_size(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_file(&scene->tar, "f", "x");
+	memset(scene->tar.data + 124, 0xff, 12); /* base-256: -1 */
+	unsigned int sum = 0;
+	memset(scene->tar.data + 148, ' ', 8);
+	for (size_t i = 0; i < 512; i++)
+		sum += (unsigned char)scene->tar.data[i];
+	snprintf(scene->tar.data + 148, 8, "%06o", sum);
+	check_refused(scene, "tar: ");
+}
+
+static void test_owner_out_of_range(void **state)
+{
+	static const char *const ids[] = { "4294967295", "99999999999", "-1" };
+	struct scene *scene = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+		str_clear(&scene->tar);
+		tar_pax(&scene->tar, "uid", ids[i]);
+		tar_file(&scene->tar, "f", "x");
+		check_refused(scene, "owner");
+	}
+}
+
+static void test_name_lengths(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(freep) char *component = xmalloc(300);
+	CLEANUP(str_done) struct str path = STR_INIT;
+
+	memset(component, 'c', 256);
+	component[256] = '\0';
+	tar_file(&scene->tar, component, "x");
+	check_refused(scene, "too long");
+	str_clear(&scene->tar);
+	for (int i = 0; i < 1000; i++)
+		str_add(&path, "abcd/");
+	tar_file(&scene->tar, str_get(&path), "x");
+	check_refused(scene, "too");
+	str_clear(&scene->tar);
+	str_clear(&path);
+	for (int i = 0; i <= TREE_DEPTH_MAX; i++)
+		str_add(&path, "a/");
+	tar_dir(&scene->tar, str_get(&path));
+	check_refused(scene, "deep");
+}
+
+static void test_too_many_entries(void **state)
+{
+	struct scene *scene = *state;
+
+	scene->limits.tree.entries_max = 10;
+	for (int i = 0; i < 4; i++) {
+		CLEANUP(freep) char *name = xasprintf("d%d/e/f", i);
+
+		tar_file(&scene->tar, name, "x"); /* three entries each: two are implied */
+	}
+	check_refused(scene, "entries");
+}
+
+static void test_too_many_names(void **state)
+{
+	struct scene *scene = *state;
+
+	scene->limits.tree.names_max = 1000;
+	for (int i = 0; i < 20; i++) {
+		CLEANUP(freep) char *name = xasprintf("directory%d/", i);
+
+		tar_dir(&scene->tar, name);
+	}
+	check_refused(scene, "directories");
+}
+
+static void test_bomb(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(str_done) struct str gzip = STR_INIT;
+	char *zeros = xcalloc(1, 8 << 20);
+
+	scene->limits.unpacked_free = 1 << 20;
+	tar_add(&scene->tar, &(struct tar_member){ .name = "zeros", .data = zeros, .size = 8 << 20 });
+	tar_end(&scene->tar);
+	free(zeros);
+	compress_gzip(scene->tar.data, scene->tar.len, &gzip);
+	check_code(scene, unpack_blob(scene, &gzip, NULL, NULL), RPC_INVALID_ARGUMENT);
+	assert_contains(scene->err.text, "bomb");
+	scene->limits.unpacked_free = 16 << 20;
+	scene->limits.unpacked_max = 4 << 20;
+	check_code(scene, unpack_blob(scene, &gzip, NULL, NULL), RPC_INVALID_ARGUMENT);
+	assert_contains(scene->err.text, "larger than");
+}
+
+static void test_truncated_tar(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_file(&scene->tar, "f", "some content that is cut");
+	scene->tar.len = 520;
+	check_code(scene, unpack_tar(scene), RPC_INVALID_ARGUMENT);
+}
+
+static void test_no_tar(void **state)
+{
+	struct scene *scene = *state;
+
+	str_add(&scene->tar, "<html>this is not a tar, but long enough to be looked at");
+	for (int i = 0; i < 100; i++)
+		str_add(&scene->tar, "................................................................");
+	check_code(scene, unpack_tar(scene), RPC_INVALID_ARGUMENT);
+	str_clear(&scene->tar);
+	check_good(scene, unpack_tar(scene)); /* nothing at all is an empty layer, to Go's reader too */
+	tar_end(&scene->tar);
+	check_good(scene, unpack_tar(scene));
+}
+
+/* Control characters of a name stay out of the error text. */
+static void test_error_text(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_file(&scene->tar, "a\nb/../x\x1b[31m", "x");
+	tar_end(&scene->tar);
+	check_code(scene, unpack_tar(scene), RPC_INVALID_ARGUMENT);
+	for (const char *c = scene->err.text; *c; c++)
+		assert_true((unsigned char)*c >= 0x20);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, layer_setup, layer_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_dotdot),
+		TEST(test_dotdot_inside),
+		TEST(test_absolute),
+		TEST(test_link_then_write),
+		TEST(test_link_then_write_absolute),
+		TEST(test_file_through_link),
+		TEST(test_chmod_through_link),
+		TEST(test_directory_swapped),
+		TEST(test_directory_swapped_for_other),
+		TEST(test_hard_link_out),
+		TEST(test_hard_link_through_link),
+		TEST(test_hard_link_absent),
+		TEST(test_whiteout_of_dotdot),
+		TEST(test_device_zero),
+		TEST(test_entry_below_file),
+		TEST(test_root_as_file),
+		TEST(test_sparse_bomb),
+		TEST(test_pax_bomb),
+		TEST(test_huge_size_field),
+		TEST(test_negative_size),
+		TEST(test_owner_out_of_range),
+		TEST(test_name_lengths),
+		TEST(test_too_many_entries),
+		TEST(test_too_many_names),
+		TEST(test_bomb),
+		TEST(test_truncated_tar),
+		TEST(test_no_tar),
+		TEST(test_error_text),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
