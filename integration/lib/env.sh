@@ -20,6 +20,22 @@ note() {
 	printf '== %s\n' "$*" >&2
 }
 
+# detached LOG COMMAND...: in the background, holding none of this shell's descriptors; a test runner waits for whoever
+# holds its pipes. Sets DETACHED to the process id.
+detached() {
+	local log=$1
+	shift
+	(
+		for fd in /proc/self/fd/*; do
+			fd=${fd##*/}
+			[ "$fd" -le 2 ] || eval "exec $fd>&-"
+		done
+		exec "$@"
+	) >>"$log" 2>&1 </dev/null &
+	DETACHED=$!
+	disown
+}
+
 # digest_of FILE...: one short name for the contents (not the names) of these files.
 digest_of() {
 	cat "$@" | sha256sum | cut -c1-16

@@ -1,4 +1,4 @@
-# The server under test and the registry beside it. Sourced inside integration/enter.
+# The server under test. Sourced inside integration/enter.
 #
 # CRISP_SERVER   crispd (default), or containerd: the peer, to measure against and to prove the tests themselves on
 # HANDLER        crun (default) or runc: the OCI runtime of every pod that names none
@@ -43,19 +43,6 @@ within() {
 		[ "$SECONDS" -lt "$end" ] || return 1
 		sleep 0.1
 	done
-}
-
-registry_answers() {
-	curl -fsS -o /dev/null "http://127.0.0.1:$CRISP_REGISTRY_PORT/v2/" 2>/dev/null
-}
-
-# Once per run of enter; ends with its PID namespace. 3>&-: bats waits for whoever holds that descriptor.
-start_registry() {
-	registry_answers && return
-	"$CRISP_IT/images/registry" "$CRISP_IMAGES" "$CRISP_REGISTRY_PORT" \
-		>"$WORK/registry.log" 2>&1 </dev/null 3>&- &
-	disown
-	within 20 registry_answers
 }
 
 # The network the tests' pods live in.
@@ -109,16 +96,15 @@ start_server() {
 	case $CRISP_SERVER in
 	containerd)
 		write_containerd_config
-		PATH=$CRISP_PEERS:$PATH "$CRISP_PEERS/containerd" -c "$WORK/containerd.toml" >>"$SERVER_LOG" 2>&1 </dev/null 3>&- &
+		PATH=$CRISP_PEERS:$PATH detached "$SERVER_LOG" "$CRISP_PEERS/containerd" -c "$WORK/containerd.toml"
 		;;
 	*)
 		[ -x "$CRISPD" ] || die "there is no $CRISPD: build the release preset first"
 		write_crispd_config
-		"$CRISPD" --config "$WORK/crisp.toml" --config-dir "$WORK/crisp.toml.d" >>"$SERVER_LOG" 2>&1 </dev/null 3>&- &
+		detached "$SERVER_LOG" "$CRISPD" --config "$WORK/crisp.toml" --config-dir "$WORK/crisp.toml.d"
 		;;
 	esac
-	printf '%s\n' $! >"$WORK/server.pid"
-	disown
+	printf '%s\n' "$DETACHED" >"$WORK/server.pid"
 	if ! within 20 server_answers || ! kill -0 "$(server_pid)" 2>/dev/null; then
 		printf 'the server did not come up:\n' >&2
 		tail -n 20 "$SERVER_LOG" >&2

@@ -1,0 +1,175 @@
+# What every bats file loads: the server's life around a file, pods and containers from JSON, and assertions that print
+# both values. Each file ends with the census as its last test: every test cleans up after itself (teardown removes its
+# pods), so then all is as it was.
+# shellcheck shell=bash
+
+. "$BATS_TEST_DIRNAME/../lib/server.sh"
+
+BUSYBOX=registry.k8s.io/e2e-test-images/busybox:1.29-2
+NGINX=registry.k8s.io/e2e-test-images/nginx:1.14-2
+STAGING=gcr.io/k8s-staging-cri-tools
+
+# ---- around a file ----
+
+# Server, network and the two main images; then a first pod with all that makes something lasting (the bridge, the port
+# mapping's chains, cgroup parents), so that the census compares like with like.
+suite_start() {
+	[ -n "${CRISP_INSIDE:-}" ] || die "these tests run inside integration/enter: use integration/test"
+	local pod container
+	install_cni
+	start_server
+	crictl pull "$BUSYBOX" >/dev/null
+	crictl pull "$NGINX" >/dev/null
+	BATS_TEST_TMPDIR=$BATS_FILE_TMPDIR
+	pod=$(run_pod warm-up '.port_mappings = [{container_port: 80, host_port: 18080}]')
+	container=$(create_container "$pod" warm-up first)
+	crictl start "$container" >/dev/null
+	crictl exec -s "$container" true
+	remove_pods
+	census_settled >"$BATS_FILE_TMPDIR/census"
+}
+
+suite_end() {
+	stop_server
+}
+
+# The census, once two in a row agree: monitors and shims end a moment after the answer.
+census_settled() {
+	local last this tries
+	this=$(census)
+	for tries in 1 2 3 4 5 6 7 8 9 10; do
+		sleep "0.$tries"
+		last=$this
+		this=$(census)
+		[ "$last" != "$this" ] || break
+	done
+	printf '%s\n' "$this"
+}
+
+census_is_clean() {
+	local tries
+	for tries in 1 2 3 4 5; do
+		census_settled >"$BATS_FILE_TMPDIR/census.now"
+		if census_same "$BATS_FILE_TMPDIR/census" "$BATS_FILE_TMPDIR/census.now" >"$BATS_FILE_TMPDIR/census.diff"; then
+			return 0
+		fi
+	done
+	cat "$BATS_FILE_TMPDIR/census.diff"
+	return 1
+}
+
+# Every pod with its containers, by the calls a kubelet makes.
+remove_pods() {
+	local pod
+	for pod in $(crictl pods -q); do
+		crictl stopp "$pod" >/dev/null
+		crictl rmp "$pod" >/dev/null
+	done
+}
+
+# Called by teardown: what a failed test needs to be understood, then a clean server for the next one.
+after_test() {
+	if [ "${BATS_TEST_COMPLETED:-}" != 1 ] && [ -z "${BATS_TEST_SKIPPED:-}" ]; then
+		printf -- '--- last lines of the server log\n'
+		tail -n 15 "$SERVER_LOG"
+	fi
+	remove_pods
+}
+
+only_crisp() {
+	[ "$CRISP_SERVER" = crispd ] || skip "a promise of crispd's"
+}
+
+# ---- pods and containers ----
+
+# pod_file NAME [FILTER]: a pod's configuration, changed by a jq filter; prints its path.
+pod_file() {
+	local file=$BATS_TEST_TMPDIR/$1.pod.json
+	jq -n --arg name "$1" --arg uid "$1-${BATS_TEST_NUMBER:-0}-$RANDOM$RANDOM" --arg logs "$BATS_TEST_TMPDIR/logs" \
+		'{metadata: {name: $name, namespace: "it", uid: $uid, attempt: 0}, hostname: $name, log_directory: $logs,
+		labels: {app: $name}, annotations: {note: "of \($name)"}, linux: {cgroup_parent: "/crisp-it"}}
+		| '"${2:-.}" >"$file"
+	printf '%s\n' "$file"
+}
+
+# run_pod NAME [FILTER]: prints the id; its configuration stays in NAME.pod.json for create_container.
+run_pod() {
+	crictl runp "$(pod_file "$@")"
+}
+
+# create_container POD PODNAME NAME [FILTER]: by default busybox, sleeping; prints the id.
+create_container() {
+	local file=$BATS_TEST_TMPDIR/$3.ctr.json
+	jq -n --arg name "$3" --arg image "$BUSYBOX" \
+		'{metadata: {name: $name, attempt: 0}, image: {image: $image, user_specified_image: $image},
+		command: ["sh", "-c", "trap \"exit 0\" TERM; while :; do sleep 0.2; done"], log_path: "\($name).log",
+		labels: {part: $name}, linux: {}}
+		| '"${4:-.}" >"$file"
+	crictl create "$1" "$file" "$BATS_TEST_TMPDIR/$2.pod.json"
+}
+
+# run_container: the same, started.
+run_container() {
+	local id
+	id=$(create_container "$@")
+	crictl start "$id" >/dev/null
+	printf '%s\n' "$id"
+}
+
+# container_field ID FILTER, pod_field ID FILTER: from the raw status (numbers are numbers, enums are names).
+container_field() {
+	crirpc -e "$SERVER_SOCKET" ContainerStatus "{\"container_id\": \"$1\"}" | sed -n 3p | jq -r ".status | $2"
+}
+
+pod_field() {
+	crirpc -e "$SERVER_SOCKET" PodSandboxStatus "{\"pod_sandbox_id\": \"$1\"}" | sed -n 3p | jq -r ".status | $2"
+}
+
+has_exited() {
+	[ "$(container_field "$1" .state)" = CONTAINER_EXITED ]
+}
+
+in_container() {
+	crictl exec -s "$@"
+}
+
+# rpc_code METHOD JSON [OPTION...]: the code's name; what crirpc said is kept in $BATS_TEST_TMPDIR/rpc.
+rpc_code() {
+	local method=$1 json=$2
+	shift 2
+	crirpc -e "$SERVER_SOCKET" "$@" "$method" "$json" >"$BATS_TEST_TMPDIR/rpc" || true
+	head -n 1 "$BATS_TEST_TMPDIR/rpc"
+}
+
+rpc_text() {
+	sed -n 2p "$BATS_TEST_TMPDIR/rpc"
+}
+
+# refused CODE METHOD JSON [OPTION...]: answered with this code and a text, and the connection lives.
+refused() {
+	local want=$1
+	shift
+	is "$(rpc_code "$@")" "$want" "code of $1"
+	[ -n "$(rpc_text)" ] || { printf '%s: no text\n' "$1"; return 1; }
+	is "$(tail -n 1 "$BATS_TEST_TMPDIR/rpc")" "connection: survived"
+}
+
+# ---- assertions ----
+
+is() {
+	[ "$1" = "$2" ] && return
+	printf '%s: have [%s], want [%s]\n' "${3:-value}" "$1" "$2"
+	return 1
+}
+
+like() {
+	[[ $1 =~ $2 ]] && return
+	printf '%s: have [%s], want a match of [%s]\n' "${3:-value}" "$1" "$2"
+	return 1
+}
+
+unlike() {
+	[[ $1 =~ $2 ]] || return 0
+	printf '%s: have [%s], want no match of [%s]\n' "${3:-value}" "$1" "$2"
+	return 1
+}

@@ -1,0 +1,201 @@
+# Images: pulled from a real registry through registries.conf, listed, looked up by every kind of name, removed.
+
+load ../lib/helper
+
+setup_file() { suite_start; }
+teardown_file() { suite_end; }
+teardown() { after_test; remove_pulled; }
+
+# Whatever a test pulled, failed or not.
+remove_pulled() {
+	local id keep
+	keep=$(crictl inspecti -o json "$BUSYBOX" | jq -r .status.id)\|$(crictl inspecti -o json "$NGINX" | jq -r .status.id)
+	[ "$CRISP_SERVER" = crispd ] || keep+="|$(crictl inspecti -o json registry.k8s.io/pause:3.10 | jq -r .status.id)"
+	for id in $(crictl images -o json | jq -r '.images[].id' | grep -vE "$keep"); do
+		crictl rmi "$id" >/dev/null
+	done
+}
+
+image_field() {
+	crirpc -e "$SERVER_SOCKET" ImageStatus "{\"image\": {\"image\": \"$1\"}}" | sed -n 3p | jq -r ".image | $2"
+}
+
+# A path of the image as a container sees it.
+in_image() {
+	local image=$1 pod container
+	shift
+	pod=$(run_pod look)
+	container=$(run_container "$pod" look "look" ".image.image = \"$image\"")
+	in_container "$container" "$@"
+}
+
+@test "crictl pull by tag; images lists tag, id and size" {
+	run crictl pull "$STAGING/test-image-latest:latest"
+	is "$status" 0
+	like "$output" "sha256:[0-9a-f]{64}"
+	run bash -c 'command crictl images -o json | jq -c ".images[] | select(.repoTags[0] | test(\"test-image-latest\"))"'
+	is "$(jq -r '.repoTags | join(" ")' <<<"$output")" "$STAGING/test-image-latest:latest"
+	like "$(jq -r .id <<<"$output")" "^sha256:[0-9a-f]{64}$"
+	like "$(jq -r '.repoDigests[0]' <<<"$output")" "^$STAGING/test-image-latest@sha256:[0-9a-f]{64}$"
+	[ "$(jq -r '.size | tonumber' <<<"$output")" -gt 100000 ]
+}
+
+@test "crictl inspecti shows the image and its configuration" {
+	run crictl inspecti -o json "$BUSYBOX"
+	is "$status" 0
+	is "$(jq -r '.status.repoTags[0]' <<<"$output")" "$BUSYBOX"
+	jq -e '.info' <<<"$output"
+}
+
+@test "a name without a tag means latest; docker.io names are spelled out" {
+	crictl pull "$STAGING/test-image-1" >/dev/null
+	is "$(image_field "$STAGING/test-image-1" '.repoTags | join(" ")')" "$STAGING/test-image-1:latest"
+	crictl pull docker.io/crisp-oci:1 >/dev/null
+	is "$(image_field docker.io/library/crisp-oci:1 '.repoTags | join(" ")')" docker.io/library/crisp-oci:1
+}
+
+@test "an image is found by id, id prefix, tag and digest, with one answer" {
+	crictl pull "$STAGING/test-image-tag:all" >/dev/null
+	local id digest whole
+	whole=$(image_field "$STAGING/test-image-tag:all" .)
+	id=$(jq -r .id <<<"$whole")
+	digest=$(jq -r '.repoDigests[0]' <<<"$whole")
+	is "$(image_field "$id" .)" "$whole" "by id"
+	is "$(image_field "${id#sha256:}" .)" "$whole" "by bare id"
+	is "$(image_field "$digest" .)" "$whole" "by digest"
+}
+
+@test "a pull by digest gives that digest and no tag" {
+	local digest
+	crictl pull "$STAGING/test-image-2:latest" >/dev/null
+	digest=$(image_field "$STAGING/test-image-2:latest" '.repoDigests[0]')
+	crictl rmi "$STAGING/test-image-2:latest" >/dev/null
+	crictl pull "$digest" >/dev/null
+	is "$(image_field "$digest" '.repoTags | length')" 0
+	is "$(image_field "$digest" '.repoDigests | join(" ")')" "$digest"
+}
+
+@test "three tags of one image are one image; removing it by id removes all of them" {
+	local tag id
+	for tag in 1 2 3; do crictl pull "$STAGING/test-image-tags:$tag" >/dev/null; done
+	id=$(image_field "$STAGING/test-image-tags:1" .id)
+	is "$(image_field "$id" '.repoTags | length')" 3
+	is "$(rpc_code RemoveImage "{\"image\": {\"image\": \"$id\"}}")" OK
+	for tag in 1 2 3; do is "$(image_field "$STAGING/test-image-tags:$tag" .)" null "tag $tag"; done
+	is "$(image_field "$id" .)" null
+}
+
+@test "one manifest under two registries is one image with both names" {
+	only_crisp
+	crictl pull registry.k8s.io/pause:3.9 >/dev/null
+	crictl pull k8s.gcr.io/pause:3.9 >/dev/null
+	is "$(image_field registry.k8s.io/pause:3.9 '.repoTags | sort | join(" ")')" "k8s.gcr.io/pause:3.9 registry.k8s.io/pause:3.9"
+}
+
+@test "the user of an image is a uid or a name, never both" {
+	local kind want
+	while read -r kind want; do
+		crictl pull "$STAGING/test-image-user-$kind" >/dev/null
+		is "$(image_field "$STAGING/test-image-user-$kind" '"\(.uid.value // "-") \(.username)"')" "$want" "$kind"
+	done <<-END
+		uid 1002 
+		username - www-data
+		uid-group 1003 
+		username-group - www-data
+	END
+}
+
+@test "a multi-layer image (4 layers, 150 MB) is unpacked whole" {
+	crictl pull crisp-layers:1 >/dev/null
+	run in_image docker.io/library/crisp-layers:1 sh -c \
+		'ls /usr/lib/x86_64-linux-gnu/libicudata.so.72 /usr/lib/x86_64-linux-gnu/libLLVM-14.so.1 /bin/busybox &&
+		sha256sum </usr/lib/x86_64-linux-gnu/libLLVM-14.so.1 | cut -c1-64; find /usr/share/perl -type f | wc -l'
+	is "$status" 0
+	like "$output" "libicudata.so.72"
+	like "$output" "[0-9a-f]{64}"
+	[ "${lines[-1]}" -gt 500 ]
+}
+
+@test "of an index the manifest for this platform is taken" {
+	crictl pull crisp-index:1 >/dev/null
+	is "$(in_image docker.io/library/crisp-index:1 cat /marker)" "$(dpkg --print-architecture)"
+}
+
+@test "set-uid bits survive unpacking" {
+	crictl pull registry.k8s.io/e2e-test-images/nonewprivs:1.3 >/dev/null
+	local pod container
+	pod=$(run_pod nnp)
+	container=$(run_container "$pod" nnp nnp '.image.image = "registry.k8s.io/e2e-test-images/nonewprivs:1.3" | del(.command)
+		| .linux.security_context.run_as_user.value = 1000')
+	within 20 has_exited "$container"
+	is "$(crictl logs "$container")" "Effective uid: 0"
+}
+
+@test "rmi: gone from list and status; a second time it is no error" {
+	crictl pull "$STAGING/test-image-3:latest" >/dev/null
+	run crictl rmi "$STAGING/test-image-3:latest"
+	is "$status" 0
+	is "$(image_field "$STAGING/test-image-3:latest" .)" null
+	unlike "$(crictl images)" test-image-3
+	is "$(rpc_code RemoveImage "{\"image\": {\"image\": \"$STAGING/test-image-3:latest\"}}")" OK
+	is "$(rpc_code RemoveImage '{"image": {"image": "0000000000000000000000000000000000000000000000000000000000000000"}}')" OK
+}
+
+@test "rmi of one tag of several only untags" {
+	only_crisp
+	crictl pull "$STAGING/test-image-tags:1" >/dev/null
+	crictl pull "$STAGING/test-image-tags:2" >/dev/null
+	is "$(rpc_code RemoveImage "{\"image\": {\"image\": \"$STAGING/test-image-tags:1\"}}")" OK
+	is "$(image_field "$STAGING/test-image-tags:2" '.repoTags | join(" ")')" "$STAGING/test-image-tags:2"
+	is "$(image_field "$STAGING/test-image-tags:1" .)" null
+}
+
+@test "the image of a running container outlives rmi for that container" {
+	crictl pull "$STAGING/test-image-tag:test" >/dev/null
+	local pod container
+	pod=$(run_pod keeper)
+	container=$(run_container "$pod" keeper keeper ".image.image = \"$STAGING/test-image-tag:test\"")
+	rpc_code RemoveImage "{\"image\": {\"image\": \"$STAGING/test-image-tag:test\"}}"
+	is "$(in_container "$container" cat /marker)" "test"
+}
+
+@test "an absent tag or repository: NotFound, nothing stored" {
+	refused NotFound PullImage "{\"image\": {\"image\": \"$STAGING/test-image-tag:no-such-tag\"}}"
+	refused NotFound PullImage "{\"image\": {\"image\": \"$STAGING/no-such-repository:1\"}}"
+	unlike "$(crictl images)" no-such
+}
+
+@test "a pull past its deadline is DeadlineExceeded and is not finished behind the caller's back" {
+	is "$(rpc_code PullImage '{"image": {"image": "docker.io/library/crisp-layers:1"}}' -t 3ms)" DeadlineExceeded
+	sleep "$((2 * CRISP_SLOW))"
+	is "$(image_field docker.io/library/crisp-layers:1 .)" null
+}
+
+@test "a registry that is down: Unavailable" {
+	only_crisp
+	refused Unavailable PullImage '{"image": {"image": "127.0.0.1:1/any/thing:1"}}'
+}
+
+@test "ten pulls of one image at a time give one image" {
+	local i
+	for i in 1 2 3 4 5 6 7 8 9 10; do
+		rpc_code PullImage "{\"image\": {\"image\": \"docker.io/library/crisp-oci:1\"}}" >"$BATS_TEST_TMPDIR/code.$i" &
+	done
+	wait
+	is "$(cat "$BATS_TEST_TMPDIR"/code.* | sort | uniq -c | tr -s ' ')" " 10 OK"
+	is "$(crictl images | grep -c crisp-oci)" 1
+}
+
+@test "imagefsinfo counts what is there" {
+	local before after
+	before=$(crictl imagefsinfo -o json | jq -r '.status.imageFilesystems[0].usedBytes.value | tonumber')
+	crictl pull crisp-layers:1 >/dev/null
+	grown() {
+		after=$(crictl imagefsinfo -o json | jq -r '.status.imageFilesystems[0].usedBytes.value | tonumber')
+		[ "$after" -gt $((before + 100000000)) ]
+	}
+	within 15 grown
+	crictl imagefsinfo -o json | jq -e '.status.imageFilesystems[0].fsId.mountpoint | startswith("/")'
+}
+
+@test "nothing is left behind" { census_is_clean; }
