@@ -51,9 +51,9 @@ cached() {
 	(
 		flock 9
 		[ -d "$entry" ] && exit 0
-		rm -rf "$partial"
+		rm -rf --one-file-system "$partial"
 		mkdir -p "$partial"
-		OUT=$partial "$@" >&2 || { rm -rf "$partial"; exit 1; }
+		OUT=$partial "$@" >&2 || { rm -rf --one-file-system "$partial"; exit 1; }
 		mv "$partial" "$entry"
 	) 9>"$CRISP_CACHE/.${entry##*/}.lock" || return 1
 	printf '%s\n' "$entry"
