@@ -198,13 +198,26 @@ static void misuse_aborts(void **state)
 	assert_aborts("slash", "tree_remove");
 }
 
+/* Were the assertion ever lost, what is removed must be nobody's: the parent of a folder made for this. */
+static int misuse(const char *name)
+{
+	char outer[] = "/tmp/crisp-misuse-XXXXXX";
+	struct err err;
+
+	if (!mkdtemp(outer))
+		return 1;
+	CLEANUP(freep) char *inner = xasprintf("%s/victim/inner", outer);
+	CLEANUP(fd_closep) int dir = dir_make(AT_FDCWD, inner, 0700, &err);
+	return dir < 0 ? 1 : tree_remove(dir, name, NULL);
+}
+
 static int scenario(const char *name)
 {
 	if (strcmp(name, "unprivileged") == 0)
 		return remove_unprivileged();
 	if (strcmp(name, "mounted") == 0)
 		return remove_mounted();
-	return tree_remove(AT_FDCWD, strcmp(name, "dots") == 0 ? ".." : "absent-crisp/absent", NULL);
+	return misuse(strcmp(name, "dots") == 0 ? ".." : "absent-crisp/absent");
 }
 
 int main(int argc, char **argv)
