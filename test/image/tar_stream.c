@@ -9,9 +9,11 @@
 
 enum { TAR_BLOCK = 512 };
 
+/* The byte after the digits is 0 already. */
 static void octal(char *field, size_t size, unsigned long long value)
 {
-	snprintf(field, size, "%0*llo", (int)size - 1, value);
+	for (size_t i = size - 1; i-- > 0; value >>= 3)
+		field[i] = (char)('0' + (value & 7));
 }
 
 static void add_padded(struct str *tar, const void *data, size_t len)
