@@ -44,6 +44,9 @@ int json_parse(const char *data, size_t len, size_t max, json_t **ret, struct er
 
 	if (len > max)
 		return err_set(err, RPC_INVALID_ARGUMENT, "JSON: longer than %zu bytes", max);
+	/* jansson takes one outside of strings for the end of the document. */
+	if (len && memchr(data, '\0', len))
+		return err_set(err, RPC_INVALID_ARGUMENT, "JSON: a NUL byte");
 	if (depth_of(data, len) > JSON_DEPTH_MAX)
 		return err_set(err, RPC_INVALID_ARGUMENT, "JSON: nested deeper than %d", JSON_DEPTH_MAX);
 	json_t *json = json_loadb(data, len, JSON_REJECT_DUPLICATES, &error);

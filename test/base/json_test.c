@@ -95,6 +95,12 @@ static void refuses(void **state)
 		assert_contains(err.text, rows[i].reason);
 	}
 	assert_fails(json_parse("{\"a\":1}\0", 8, 1000, &json, &err), RPC_INVALID_ARGUMENT);
+	assert_fails(json_parse("{\"a\":1}\0{}", 10, 1000, &json, &err), RPC_INVALID_ARGUMENT);
+	assert_fails(json_parse("{\"a\":\0"
+				"1}",
+				8, 1000, &json, &err),
+		     RPC_INVALID_ARGUMENT);
+	assert_fails(json_parse("\0{\"a\":1}", 8, 1000, &json, &err), RPC_INVALID_ARGUMENT);
 	assert_fails(json_parse("{\"a\":\"b\0c\"}", 11, 1000, &json, &err), RPC_INVALID_ARGUMENT);
 	assert_fails(json_parse("{}    ", 6, 5, &json, &err), RPC_INVALID_ARGUMENT);
 	assert_contains(err.text, "5 bytes");
