@@ -23,6 +23,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* With _FORTIFY_SOURCE clang gets some of them as macros, which are gone before the names are poisoned. */
+#undef sprintf
+#undef vsprintf
+
 /* Unbounded or silently unterminated copies: struct str, snprintf, memcpy with a length. */
 #pragma GCC poison strcpy stpcpy strcat strncpy stpncpy strncat sprintf vsprintf gets
 /* Numbers without errors: parse_u64, parse_i64. */
