@@ -7,6 +7,9 @@
  * The key leaves the map before the result is told: who asks later starts afresh. A run that was given up by
  * all (its context cancelled) leaves the map at once, so that a newcomer does not join work that is about to
  * fail: it starts its own run; objects keep the two apart by their gates.
+ *
+ * The last user of a flight may be the work, on its way out after all have been told; flights_free() waits
+ * until every flight has let go of what they share.
  */
 #include "base/flight.h"
 
@@ -40,8 +43,12 @@ struct flight {
 struct flights {
 	struct pool *pool;
 	struct lock lock;
-	struct map by_key; /* under lock; borrowed flights */
-	size_t count;      /* under lock: flights whose work has not ended */
+	struct cond gone; /* no flight is left */
+	/* under lock */
+	struct map by_key; /* borrowed flights */
+	size_t count;      /* flights whose work has not ended */
+	size_t living;     /* flights that still have users */
+	bool cancelled;
 };
 
 struct flights *flights_new(struct pool *pool)
@@ -50,6 +57,7 @@ struct flights *flights_new(struct pool *pool)
 
 	flights->pool = pool;
 	lock_init(&flights->lock, "flights", LOCK_FLIGHT);
+	cond_init(&flights->gone);
 	map_init(&flights->by_key, NULL);
 	return flights;
 }
@@ -58,8 +66,13 @@ struct flights *flights_free(struct flights *flights)
 {
 	if (!flights)
 		return NULL;
+	lock_take(&flights->lock);
 	assert(!flights->count);
+	while (flights->living)
+		cond_wait(&flights->gone, &flights->lock);
+	lock_drop(&flights->lock);
 	map_done(&flights->by_key);
+	cond_done(&flights->gone);
 	lock_done(&flights->lock);
 	free(flights);
 	return NULL;
@@ -71,6 +84,17 @@ size_t flights_count(struct flights *flights)
 	size_t count = flights->count;
 	lock_drop(&flights->lock);
 	return count;
+}
+
+void flights_cancel(struct flights *flights)
+{
+	lock_take(&flights->lock);
+	flights->cancelled = true;
+	map_for_each (slot, &flights->by_key) {
+		struct flight *flight = slot->value;
+		ctx_cancel(&flight->ctx);
+	}
+	lock_drop(&flights->lock);
 }
 
 static void free_work_data(const struct flight_work *work)
@@ -120,7 +144,9 @@ static void drop_user(struct flight *flight)
 
 	lock_take(&flights->lock);
 	bool last = --flight->users == 0;
-	lock_drop(&flights->lock);
+	if (last && --flights->living == 0)
+		cond_broadcast(&flights->gone);
+	lock_drop(&flights->lock); /* flights may be gone after this */
 	if (last)
 		flight_free(flight);
 }
@@ -159,6 +185,9 @@ static struct flight *join_or_add(struct flights *flights, struct flight *fresh,
 		flight->users = 1; /* the work */
 		map_put(&flights->by_key, flight->key, flight);
 		flights->count++;
+		flights->living++;
+		if (flights->cancelled)
+			ctx_cancel(&flight->ctx);
 	}
 	if (flight) {
 		flight->users++;

@@ -1,8 +1,8 @@
 /*
  * One queue, one condition. A task that arrives when every worker that is not busy has a task waiting for it
  * already gets a new worker, up to the bound; a worker that finds nothing for idle_ns ends. A worker that has
- * ended cannot free its own thread: it moves to `ended`, and whoever comes by next (pool_run, pool_free) joins
- * it.
+ * ended cannot free its own thread: it moves to `ended`, and whoever comes by next (pool_run, pool_free)
+ * joins it.
  */
 #include "base/pool.h"
 
@@ -230,6 +230,18 @@ size_t pool_busy(struct pool *pool)
 	size_t busy = pool->queued + pool->running;
 	lock_drop(&pool->lock);
 	return busy;
+}
+
+bool pool_wait_quiet(struct pool *pool, int64_t deadline)
+{
+	bool in_time = true;
+
+	lock_take(&pool->lock);
+	while ((pool->running || pool->queued) && in_time)
+		in_time = cond_wait_until(&pool->quiet, &pool->lock, deadline);
+	bool quiet = !pool->running && !pool->queued;
+	lock_drop(&pool->lock);
+	return quiet;
 }
 
 static void stop_when_quiet(struct pool *pool)

@@ -1,11 +1,12 @@
 /*
- * A pool of worker threads that grows with the backlog to a bound and shrinks back when idle. Tasks run in order
- * of arrival; when all workers are busy at the bound, tasks queue (the queue is bounded too: pool_run refuses).
- * A task must not wait for another task of the same pool that has not started.
+ * A pool of worker threads that grows with the backlog to a bound and shrinks back when idle. Tasks run in
+ * order of arrival; when all workers are busy at the bound, tasks queue (the queue is bounded too: pool_run
+ * refuses). A task must not wait for another task of the same pool that has not started.
  */
 #ifndef BASE_POOL_H
 #define BASE_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,11 +16,11 @@
 struct pool;
 
 struct pool_options {
-	const char *name;	/* thread name prefix, at most 10 bytes */
+	const char *name; /* thread name prefix, at most 10 bytes */
 	size_t threads_max;
-	size_t queue_max;	/* waiting tasks; beyond: RESOURCE_EXHAUSTED */
-	int64_t idle_ns;	/* a worker idle for longer ends */
-	size_t stack_size;	/* 0: 256 KiB */
+	size_t queue_max;  /* waiting tasks; beyond: RESOURCE_EXHAUSTED */
+	int64_t idle_ns;   /* a worker idle for longer ends */
+	size_t stack_size; /* 0: 256 KiB */
 };
 
 struct pool *pool_new(const struct pool_options *options);
@@ -27,6 +28,8 @@ struct pool *pool_new(const struct pool_options *options);
 int pool_run(struct pool *pool, void (*fn)(void *data), void *data, struct err *err) MUST_CHECK;
 /* Tasks running and waiting. */
 size_t pool_busy(struct pool *pool);
+/* Waits until no task runs or waits. False when the deadline (clock_mono() ns or NO_DEADLINE) came first. */
+bool pool_wait_quiet(struct pool *pool, int64_t deadline);
 /* Waits until all accepted tasks have ended, ends the threads, frees. Returns NULL. */
 struct pool *pool_free(struct pool *pool);
 

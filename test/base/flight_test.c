@@ -329,6 +329,47 @@ static void a_call_that_is_over_starts_nothing(void **state)
 	scene_done(&scene);
 }
 
+static void the_end_cancels_all_and_what_comes_later(void **state)
+{
+	struct scene scene;
+	struct err err = { 0 };
+	char *result = NULL;
+	pthread_t thread;
+
+	(void)state;
+	scene_init(&scene);
+	struct caller caller = { .scene = &scene };
+	assert_int_equal(pthread_create(&thread, NULL, call, &caller), 0);
+	wait_for(&scene.runs, 1);
+	flights_cancel(scene.flights);
+	pthread_join(thread, NULL);
+	assert_int_equal(caller.failed, -1);
+	assert_int_equal(caller.err.code, RPC_CANCELLED);
+	struct flight_work late = new_work(&scene, "late");
+	assert_fails(flight_join(scene.flights, NULL, &late, &result, &err), RPC_CANCELLED);
+	assert_int_equal(atomic_load(&scene.cancelled_runs), 2);
+	scene_done(&scene);
+}
+
+/* The work may still be on its way out when its only caller has the result. */
+static void free_waits_for_who_is_leaving(void **state)
+{
+	struct scene scene;
+	struct err err = { 0 };
+
+	(void)state;
+	scene_init(&scene);
+	atomic_store(&scene.open, true);
+	for (int i = 0; i < 500; i++) {
+		CLEANUP(freep) char *result = NULL;
+		struct flight_work flight_work = new_work(&scene, "pod");
+		assert_ok(flight_join(scene.flights, NULL, &flight_work, &result, &err));
+		flights_free(scene.flights);
+		scene.flights = flights_new(scene.pool);
+	}
+	scene_done(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +382,8 @@ int main(void)
 		cmocka_unit_test(different_keys_fly_side_by_side),
 		cmocka_unit_test(refused_by_the_pool),
 		cmocka_unit_test(a_call_that_is_over_starts_nothing),
+		cmocka_unit_test(the_end_cancels_all_and_what_comes_later),
+		cmocka_unit_test(free_waits_for_who_is_leaving),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

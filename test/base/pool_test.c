@@ -254,6 +254,27 @@ static void workers_take_no_signals(void **state)
 	assert_null(pool_free(NULL));
 }
 
+static void sleep_a_while(void *data)
+{
+	usleep(50000);
+	atomic_store((atomic_bool *)data, true);
+}
+
+static void waits_until_it_is_quiet(void **state)
+{
+	struct err err = { 0 };
+	struct pool *pool = new_pool(1, 1);
+	atomic_bool done = false;
+
+	(void)state;
+	assert_true(pool_wait_quiet(pool, 0));
+	assert_ok(pool_run(pool, sleep_a_while, &done, &err));
+	assert_false(pool_wait_quiet(pool, clock_deadline_in(NS_PER_MS)));
+	assert_true(pool_wait_quiet(pool, NO_DEADLINE));
+	assert_true(atomic_load(&done));
+	pool_free(pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +283,7 @@ int main(void)
 		cmocka_unit_test(one_worker_keeps_the_order),
 		cmocka_unit_test(every_accepted_task_runs_once),
 		cmocka_unit_test(workers_take_no_signals),
+		cmocka_unit_test(waits_until_it_is_quiet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
