@@ -13,7 +13,6 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -27,7 +26,7 @@
 #include "image/layers.h"
 #include "image/pull.h"
 
-enum { PREFIX_MIN = 3, QUIET_POLL_NS = 1000000 };
+enum { PREFIX_MIN = 3 };
 
 struct images {
 	struct images_options options; /* config is not used after open */
@@ -113,21 +112,12 @@ struct images *images_open(const struct images_options *options, struct err *err
 	return images;
 }
 
-/* A cancelled pull goes on for a moment after its last caller has left, and touches its flight until its task
- * on the pool has returned; only the pool knows when that is. */
-static void wait_quiet(struct images *images)
-{
-	const struct timespec pause = { .tv_nsec = QUIET_POLL_NS };
-
-	while (flights_count(images->flights) > 0 || pool_busy(images->options.pool) > 0)
-		nanosleep(&pause, NULL);
-}
-
 struct images *images_free(struct images *images)
 {
 	if (!images)
 		return NULL;
-	wait_quiet(images);
+	/* A cancelled pull goes on for a moment after its last caller has left. */
+	(void)pool_wait_quiet(images->options.pool, NO_DEADLINE);
 	flights_free(images->flights);
 	catalog_free(images->catalog);
 	blobs_free(images->blobs);
@@ -142,6 +132,11 @@ struct images *images_free(struct images *images)
 	free(images->root_path);
 	free(images);
 	return NULL;
+}
+
+void images_cancel(struct images *images)
+{
+	flights_cancel(images->flights);
 }
 
 int images_reload(struct images *images, const struct config *config, struct err *err)

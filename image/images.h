@@ -41,6 +41,8 @@ struct images *images_open(const struct images_options *options, struct err *err
 /* Waits until the pool has nothing to do: pulls whose callers have left, deletions, and whatever else runs
  * there. */
 struct images *images_free(struct images *images);
+/* For the end: cancels all pulls, also those that come later. */
+void images_cancel(struct images *images);
 /* Takes over new registries/auth configuration for pulls that start from now on. */
 int images_reload(struct images *images, const struct config *config, struct err *err) MUST_CHECK;
 

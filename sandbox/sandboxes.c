@@ -186,6 +186,11 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 	return NULL;
 }
 
+void sandboxes_cancel(struct sandboxes *sandboxes)
+{
+	flights_cancel(sandboxes->flights);
+}
+
 const struct strv *sandboxes_warnings(const struct sandboxes *sandboxes)
 {
 	return &sandboxes->warnings;

@@ -44,6 +44,8 @@ struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct
 /* Pods and containers live on; only memory is freed. The loop has stopped and the pool was freed before:
  * tasks on it use what goes here. The loop is freed after. */
 struct sandboxes *sandboxes_free(struct sandboxes *sandboxes);
+/* For the end: pods and containers that are being made are undone, as are those that are asked for later. */
+void sandboxes_cancel(struct sandboxes *sandboxes);
 const struct strv *sandboxes_warnings(const struct sandboxes *sandboxes);
 /* For images_options.layer_in_use. data: struct sandboxes ** (may still point to NULL while opening). */
 bool sandboxes_layer_in_use(void *data, const char *chain_id);

@@ -65,13 +65,20 @@ static void *drain(void *data)
 	struct daemon *daemon = data;
 	CLEANUP(config_unrefp) struct config *config = service_config(daemon->service);
 	int64_t timeout = config->api.drain_timeout, now = clock_mono();
+	/* The last fifth is for cancelled work to undo what it began. */
+	int64_t cancel_at = now + timeout / 5 * 4, deadline = now + timeout;
 
-	/* The last fifth is for cancelled calls to undo what they began. */
-	daemon->ended = rpc_server_stop(daemon->rpc, now + timeout / 5 * 4, now + timeout);
+	daemon->ended = rpc_server_stop(daemon->rpc, cancel_at, deadline);
 	if (!daemon->ended) {
 		log_error("%zu calls did not end within the drain time; exiting all the same",
 			  rpc_server_calls(daemon->rpc));
 		_exit(EXIT_FAILURE);
+	}
+	if (!service_drain(daemon->service, cancel_at, deadline)) {
+		log_warn(
+			"work that no call waits for did not end within the drain time; the next start finishes or "
+			"undoes it");
+		_exit(EXIT_SUCCESS);
 	}
 	loop_stop(daemon->loop);
 	return NULL;
@@ -84,6 +91,7 @@ static void stop(struct daemon *daemon, const char *why)
 	if (daemon->stopping) {
 		log_warn("%s again: cancelling the calls in progress", why);
 		rpc_server_cancel(daemon->rpc);
+		service_cancel(daemon->service);
 		return;
 	}
 	daemon->stopping = true;

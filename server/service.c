@@ -104,22 +104,35 @@ struct service *service_open(const struct config *config, struct loop *loop, str
 	return service;
 }
 
+void service_cancel(struct service *service)
+{
+	sandboxes_cancel(service->sandboxes);
+	images_cancel(service->images);
+}
+
+bool service_drain(struct service *service, int64_t cancel_at, int64_t deadline)
+{
+	if (pool_wait_quiet(service->sandbox_pool, cancel_at) &&
+	    pool_wait_quiet(service->image_pool, cancel_at))
+		return true;
+	service_cancel(service);
+	return pool_wait_quiet(service->sandbox_pool, deadline) &&
+	       pool_wait_quiet(service->image_pool, deadline);
+}
+
 struct service *service_close(struct service *service)
 {
-	struct sandboxes *sandboxes;
-
 	if (!service)
 		return NULL;
-	sandboxes = service->sandboxes;
-	if (sandboxes)
-		sandboxes_free(sandboxes);
+	pool_free(service->sandbox_pool); /* its tasks use all that follows */
+	if (service->sandboxes)
+		sandboxes_free(service->sandboxes);
 	if (service->network)
 		network_free(service->network);
 	if (service->images)
 		images_free(service->images);
 	if (service->handlers)
 		handlers_free(service->handlers);
-	pool_free(service->sandbox_pool);
 	pool_free(service->image_pool);
 	config_unref(service->config);
 	lock_done(&service->lock);

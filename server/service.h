@@ -35,7 +35,14 @@ struct service {
 
 /* loop: not yet running; outlives the service. What could not be read is logged here. */
 struct service *service_open(const struct config *config, struct loop *loop, struct err *err);
-struct service *service_close(struct service *service); /* accepts NULL, returns NULL */
+/* Waits until the work that no call may be waiting for any more (a pod whose client went away) has ended;
+ * what has not at cancel_at is cancelled and undoes what it began. False when something still runs at the
+ * deadline (clock_mono() ns). No calls may come any more; the loop runs. */
+bool service_drain(struct service *service, int64_t cancel_at, int64_t deadline);
+/* Cancels that work at once; any thread. */
+void service_cancel(struct service *service);
+/* Accepts NULL, returns NULL. The loop has stopped. Waits for all work: drain before. */
+struct service *service_close(struct service *service);
 
 struct config *service_config(struct service *service); /* a reference */
 /* Hands a new configuration to all who can take it; on failure nothing has changed. */

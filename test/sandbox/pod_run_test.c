@@ -260,6 +260,47 @@ static char *find_pause(void)
 	return end ? xasprintf("%.*s/server/crisp-pause", (int)(end - exe), exe) : xstrdup("");
 }
 
+static void *cancel_soon(void *data)
+{
+	struct state_dir *state = data;
+
+	for (int i = 0; i < 20000 && !state_dir_has(state, "plugin-runs"); i++)
+		usleep(1000);
+	sandboxes_cancel(state->sandboxes);
+	return NULL;
+}
+
+/* A CNI plugin that does not come to an end does not hold up the end of crispd. */
+static void test_cancelled_at_the_end(void **data)
+{
+	struct state_dir *state = *data;
+	CLEANUP(freep)
+	char *plugin =
+		xasprintf("#!/bin/sh\n[ \"$CNI_COMMAND\" != ADD ] || { : >%s/plugin-runs; exec sleep 60; }\n",
+			  state->scratch.path);
+	CLEANUP(freep) char *id = NULL;
+	struct err err = { 0 };
+	struct asked asked;
+	pthread_t thread;
+
+	state_dir_close(state);
+	state_dir_mkdir(state, "net.d");
+	state_dir_mkdir(state, "cni");
+	state_dir_put(state, "net.d/10-slow.conflist",
+		      "{\"cniVersion\":\"1.0.0\",\"name\":\"slow\",\"plugins\":[{\"type\":\"slow\"}]}");
+	state_dir_put(state, "cni/slow", plugin);
+	assert_int_equal(fchmodat(state->scratch.dir, "cni/slow", 0755, 0), 0);
+	state_dir_open(state);
+	state_dir_run(state);
+
+	ask(&asked, "slow", CRI__NAMESPACE_MODE__POD);
+	assert_int_equal(pthread_create(&thread, NULL, cancel_soon, state), 0);
+	assert_fails(pod_run(state->sandboxes, NULL, &asked.request, &id, &err), RPC_CANCELLED);
+	pthread_join(thread, NULL);
+	assert_true(state_dir_has(state, "plugin-runs"));
+	assert_nothing_left(state);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
@@ -270,6 +311,7 @@ int main(void)
 		TEST(test_pause_dies),
 		TEST(test_equal_requests_join),
 		TEST(test_survives_a_restart),
+		TEST(test_cancelled_at_the_end),
 	};
 
 	if (state_dir_isolate() < 0) {
