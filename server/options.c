@@ -77,6 +77,20 @@ static int take(int option, struct options *options, const char **values, unsign
 	}
 }
 
+bool options_find_command(int argc, char **argv)
+{
+	opterr = 0;
+	optind = 1;
+	while (getopt_long(argc, argv, "+", known, NULL) >= 0)
+		; /* what is wrong with an option is told by options_parse() */
+	if (optind >= argc)
+		return false;
+	char *command = argv[optind];
+	memmove(argv + 2, argv + 1, (size_t)(optind - 1) * sizeof(*argv));
+	argv[1] = command;
+	return true;
+}
+
 int options_parse(int argc, char **argv, unsigned int flags, struct options *ret, struct err *err)
 {
 	const char *values[ARRAY_LEN(overrides)] = { NULL };

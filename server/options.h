@@ -20,6 +20,10 @@ struct options {
 /* What a command understands beside the configuration options. */
 enum { OPTIONS_JSON = 1 };
 
+/* Options may stand before the command: moves the first argument that is no option to argv[1]. False when
+ * there is none. Not thread-safe (getopt). */
+bool options_find_command(int argc, char **argv);
+
 /* argv must outlive *ret. On a wrong command line -1 and a text fit for the user. */
 int options_parse(int argc, char **argv, unsigned int flags, struct options *ret, struct err *err) MUST_CHECK;
 void options_done(struct options *options); /* also for CLEANUP */

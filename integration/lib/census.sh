@@ -9,7 +9,8 @@ census_processes() {
 		END { for (pid in name) {
 			ours = 0
 			for (p = pid; p > 1; p = parent[p]) if (p == self) ours = 1
-			if (!ours) print "process " name[pid]
+			# bats has a different number of shells of its own around each test
+			if (!ours && name[pid] !~ /^(bash|bats.*)$/) print "process " name[pid]
 		} }'
 }
 

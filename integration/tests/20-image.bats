@@ -96,20 +96,20 @@ in_image() {
 	local kind want
 	while read -r kind want; do
 		crictl pull "$STAGING/test-image-user-$kind" >/dev/null
-		is "$(image_field "$STAGING/test-image-user-$kind" '"\(.uid.value // "-") \(.username)"')" "$want" "$kind"
+		is "$(image_field "$STAGING/test-image-user-$kind" '"\(.uid.value // "-"):\(.username)"')" "$want" "$kind"
 	done <<-END
-		uid 1002 
-		username - www-data
-		uid-group 1003 
-		username-group - www-data
+		uid 1002:
+		username -:www-data
+		uid-group 1003:
+		username-group -:www-data
 	END
 }
 
 @test "a multi-layer image (4 layers, 150 MB) is unpacked whole" {
 	crictl pull crisp-layers:1 >/dev/null
 	run in_image docker.io/library/crisp-layers:1 sh -c \
-		'ls /usr/lib/x86_64-linux-gnu/libicudata.so.72 /usr/lib/x86_64-linux-gnu/libLLVM-14.so.1 /bin/busybox &&
-		sha256sum </usr/lib/x86_64-linux-gnu/libLLVM-14.so.1 | cut -c1-64; find /usr/share/perl -type f | wc -l'
+		'busybox ls /usr/lib/x86_64-linux-gnu/libicudata.so.72 /usr/lib/x86_64-linux-gnu/libLLVM-14.so.1 /bin/busybox &&
+		busybox sha256sum </usr/lib/x86_64-linux-gnu/libLLVM-14.so.1; busybox find /usr/share/perl -type f | busybox wc -l'
 	is "$status" 0
 	like "$output" "libicudata.so.72"
 	like "$output" "[0-9a-f]{64}"
@@ -141,13 +141,12 @@ in_image() {
 	is "$(rpc_code RemoveImage '{"image": {"image": "0000000000000000000000000000000000000000000000000000000000000000"}}')" OK
 }
 
-@test "rmi of one tag of several only untags" {
-	only_crisp
+@test "rmi by one tag of several removes the image with all its tags" {
 	crictl pull "$STAGING/test-image-tags:1" >/dev/null
 	crictl pull "$STAGING/test-image-tags:2" >/dev/null
 	is "$(rpc_code RemoveImage "{\"image\": {\"image\": \"$STAGING/test-image-tags:1\"}}")" OK
-	is "$(image_field "$STAGING/test-image-tags:2" '.repoTags | join(" ")')" "$STAGING/test-image-tags:2"
 	is "$(image_field "$STAGING/test-image-tags:1" .)" null
+	is "$(image_field "$STAGING/test-image-tags:2" .)" null
 }
 
 @test "the image of a running container outlives rmi for that container" {
