@@ -133,7 +133,7 @@ struct config_change {
 	const char *key;       /* "crisp.runtime.log_level", "crisp.runtime.runtimes.kata" */
 	const char *old_value; /* TOML text; "" when the table was absent */
 	const char *new_value;
-	bool live; /* takes effect with the new snapshot; else only after a restart */
+	bool live; /* a reload applies it; else it takes effect after a restart */
 };
 /* Calls fn for each key whose value differs (old to next); returns how many. */
 size_t config_diff(const struct config *old, const struct config *next,

@@ -98,7 +98,7 @@ static void diff_runtime(struct diff *diff, const char *name, const struct confi
 	toml_quote(&text, one->runtime_path);
 	str_add(&text, " }");
 	report(diff,
-	       &(struct config_change){ path, old ? str_get(&text) : "", next ? str_get(&text) : "", true });
+	       &(struct config_change){ path, old ? str_get(&text) : "", next ? str_get(&text) : "", false });
 }
 
 size_t config_diff(const struct config *old, const struct config *next,

@@ -1,7 +1,7 @@
 /*
  * Every key of crisp.toml. To add one: a field in config.h and a row here; nothing else. Names and meanings
- * follow CRI-O's crio.conf(5); a key that CRI-O lacks says nothing about CRI-O. `live` is true where every
- * user of the value takes it from the current snapshot each time.
+ * follow CRI-O's crio.conf(5); a key that CRI-O lacks says nothing about CRI-O. `live` is true where a
+ * reload (SIGHUP) hands the value to all who use it; server/service.c does.
  */
 #include "base/clock.h"
 #include "config/config.h"
@@ -60,15 +60,15 @@ static const struct config_key api_keys[] = {
 
 static const struct config_key runtime_keys[] = {
 	{ "default_runtime", CONFIG_STRING, OFFSET(runtime.default_runtime), "\"crun\"",
-	  "The [crisp.runtime.runtimes.NAME] of pods that name no runtime handler.", .live = true,
+	  "The [crisp.runtime.runtimes.NAME] of pods that name no runtime handler.",
 	  .rule = rule_handler },
 	{ "cgroup_manager", CONFIG_CHOICE, OFFSET(runtime.cgroup_manager), "\"cgroupfs\"",
 	  "Who makes cgroups: \"cgroupfs\". kubelet's cgroupDriver must be the same.", .choices = cgroup_managers },
 	{ "conmon", CONFIG_PATH, OFFSET(runtime.conmon), "\"\"",
-	  "conmon's path; empty: searched in PATH.", .live = true, .may_be_empty = true, .rule = rule_path },
+	  "conmon's path; empty: searched in PATH.", .may_be_empty = true, .rule = rule_path },
 	{ "pids_limit", CONFIG_INT, OFFSET(runtime.pids_limit), "-1",
 	  "The most processes in a container (1 to 4194304); -1: no limit but that of the pod's cgroup.",
-	  .live = true, .may_be_unlimited = true, .min = 1, .max = 4194304 },
+	  .may_be_unlimited = true, .min = 1, .max = 4194304 },
 	{ "log_level", CONFIG_CHOICE, OFFSET(runtime.log_level), "\"info\"",
 	  "What crispd logs: fatal, panic, error, warn, info, debug or trace.", .live = true, .choices = log_levels },
 	{ "log_filter", CONFIG_STRING, OFFSET(runtime.log_filter), "\"\"",
@@ -80,26 +80,26 @@ static const struct config_key runtime_keys[] = {
 	  "\"stderr\", \"journald\", or \"auto\": the journal if it is what stderr is connected to.", .live = true,
 	  .choices = log_targets },
 	{ "log_size_max", CONFIG_INT, OFFSET(runtime.log_size_max), "-1",
-	  "The most bytes of a container's log (8192 and up); -1: no limit, kubelet rotates.", .live = true,
+	  "The most bytes of a container's log (8192 and up); -1: no limit, kubelet rotates.",
 	  .may_be_unlimited = true, .min = 8192, .max = INT64_MAX },
 	{ "ctr_stop_timeout", CONFIG_SECONDS, OFFSET(runtime.ctr_stop_timeout), "30",
 	  "Seconds from SIGTERM to SIGKILL when a pod is stopped without a grace period of its own (0 to 86400).",
-	  .live = true, .min = 0, .max = 86400 },
+	  .min = 0, .max = 86400 },
 	{ "default_capabilities", CONFIG_STRINGS, OFFSET(runtime.default_capabilities),
 	  "[\"CHOWN\", \"DAC_OVERRIDE\", \"FSETID\", \"FOWNER\", \"SETGID\", \"SETUID\", \"SETPCAP\","
 	  " \"NET_BIND_SERVICE\", \"KILL\"]",
-	  "Capabilities of a container before its own additions and drops.", .live = true, .rule = rule_capability },
+	  "Capabilities of a container before its own additions and drops.", .rule = rule_capability },
 	{ "default_sysctls", CONFIG_STRINGS, OFFSET(runtime.default_sysctls), "[]",
 	  "Sysctls of each pod, \"net.ipv4.ping_group_range=0 0\": of the IPC and network namespaces only.\n"
-	  "Left out where the pod shares the host's namespace.", .live = true, .rule = rule_sysctl },
+	  "Left out where the pod shares the host's namespace.", .rule = rule_sysctl },
 	{ "default_env", CONFIG_STRINGS, OFFSET(runtime.default_env), "[]",
-	  "Environment variables of each container, \"KEY=VALUE\", before the image's and its own.", .live = true,
+	  "Environment variables of each container, \"KEY=VALUE\", before the image's and its own.",
 	  .rule = rule_env },
 	{ "seccomp_profile", CONFIG_PATH, OFFSET(runtime.seccomp_profile), "\"\"",
-	  "The JSON profile that RuntimeDefault means; empty: the built-in one.", .live = true, .may_be_empty = true,
+	  "The JSON profile that RuntimeDefault means; empty: the built-in one.", .may_be_empty = true,
 	  .rule = rule_path },
 	{ "runtime_timeout", CONFIG_DURATION, OFFSET(runtime.runtime_timeout), "\"2m\"",
-	  "How long one call of an OCI runtime may take before it is killed (1s to 1h).", .live = true,
+	  "How long one call of an OCI runtime may take before it is killed (1s to 1h).",
 	  .min = SECOND, .max = HOUR },
 };
 
@@ -120,7 +120,7 @@ static const struct config_key image_keys[] = {
 	  .min = 0, .max = HOUR },
 	{ "image_volumes", CONFIG_CHOICE, OFFSET(image.image_volumes), "\"mkdir\"",
 	  "An image's VOLUMEs: \"mkdir\" makes the directories, \"bind\" mounts a directory of the container's own there,\n"
-	  "\"ignore\" does nothing.", .live = true, .choices = image_volumes },
+	  "\"ignore\" does nothing.", .choices = image_volumes },
 	{ "sync", CONFIG_BOOL, OFFSET(image.sync), "true",
 	  "Write an image's files to the disk (one syncfs) before a pull is answered.", .live = true },
 };
@@ -135,7 +135,7 @@ static const struct config_key network_keys[] = {
 	  "The name of the network that pods join; empty: the first in lexical order of the files' names.",
 	  .may_be_empty = true, .rule = rule_network },
 	{ "cni_timeout", CONFIG_DURATION, OFFSET(network.cni_timeout), "\"2m\"",
-	  "How long the plugins of one network may take for one pod, all together (1s to 1h).", .live = true,
+	  "How long the plugins of one network may take for one pod, all together (1s to 1h).",
 	  .min = SECOND, .max = HOUR },
 };
 
@@ -153,23 +153,23 @@ const size_t config_sections_len = ARRAY_LEN(config_sections);
 
 static const struct config_key one_runtime_keys[] = {
 	{ "runtime_path", CONFIG_PATH, OFFSET(runtime_path), "\"\"",
-	  "The OCI runtime's path; empty: the table's name is searched in PATH.", .live = true, .may_be_empty = true,
+	  "The OCI runtime's path; empty: the table's name is searched in PATH.", .may_be_empty = true,
 	  .rule = rule_path },
 	{ "runtime_type", CONFIG_STRING, OFFSET(runtime_type), "\"oci\"",
-	  "\"oci\".", .live = true, .rule = rule_runtime_type },
+	  "\"oci\".", .rule = rule_runtime_type },
 	{ "runtime_root", CONFIG_PATH, OFFSET(runtime_root), "\"\"",
 	  "The runtime's own state (--root); empty: a directory with the table's name in crisp's runroot.",
 	  .may_be_empty = true, .rule = rule_path },
 	{ "monitor_path", CONFIG_PATH, OFFSET(monitor_path), "\"\"",
-	  "conmon's path for this runtime; empty: that of [crisp.runtime].", .live = true, .may_be_empty = true,
+	  "conmon's path for this runtime; empty: that of [crisp.runtime].", .may_be_empty = true,
 	  .rule = rule_path },
 	{ "monitor_env", CONFIG_STRINGS, OFFSET(monitor_env),
 	  "[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"]",
-	  "The environment of conmon and the runtime, \"KEY=VALUE\".", .live = true, .rule = rule_env },
+	  "The environment of conmon and the runtime, \"KEY=VALUE\".", .rule = rule_env },
 	{ "allowed_annotations", CONFIG_STRINGS, OFFSET(allowed_annotations), "[]",
-	  "Pod annotations handed on to the runtime: exact keys.", .live = true, .rule = rule_annotation },
+	  "Pod annotations handed on to the runtime: exact keys.", .rule = rule_annotation },
 	{ "privileged_without_host_devices", CONFIG_BOOL, OFFSET(privileged_without_host_devices), "false",
-	  "Whether privileged containers do without the host's devices.", .live = true },
+	  "Whether privileged containers do without the host's devices." },
 };
 /* clang-format on */
 

@@ -5,7 +5,6 @@
 #include "server/reload.h"
 
 #include "base/log.h"
-#include "base/str.h"
 #include "server/notify.h"
 
 int reload_log(const struct config *config, struct err *err)
@@ -20,32 +19,9 @@ int reload_log(const struct config *config, struct err *err)
 	return log_setup(&options, err);
 }
 
-/* Keys whose new value somebody takes over: logging, the image store, the end of the daemon. */
-static bool applied(const char *key)
-{
-	static const char *const keys[] = {
-		"crisp.api.drain_timeout",
-		"crisp.runtime.log_level",
-		"crisp.runtime.log_filter",
-		"crisp.runtime.log_format",
-		"crisp.runtime.log_target",
-		"crisp.image.global_auth_file",
-		"crisp.image.registries_conf",
-		"crisp.image.insecure_registries",
-		"crisp.image.max_parallel_downloads",
-		"crisp.image.pull_progress_timeout",
-		"crisp.image.sync",
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (str_eq(key, keys[i]))
-			return true;
-	return false;
-}
-
 static void tell(const struct config_change *change, void *data UNUSED)
 {
-	bool now = change->live && applied(change->key);
+	bool now = change->live;
 
 	log_fields(now ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
 		   now ? "reload: changed" : "reload: takes effect after a restart", "key", change->key,

@@ -417,11 +417,12 @@ static void test_diff(void **state UNUSED)
 	CLEANUP(str_done) struct str notes = STR_INIT;
 
 	assert_int_equal(config_diff(old, next, note_change, &notes), 5);
-	assert_string_equal(str_get(&notes), "crisp.root: \"/var/lib/crisp\" -> \"/r\" (restart)\n"
-					     "crisp.runtime.log_level: \"info\" -> \"debug\"\n"
-					     "crisp.runtime.runtimes.runc.runtime_path: \"\" -> \"/runc\"\n"
-					     "crisp.runtime.runtimes.gone: { runtime_path = \"/g\" } -> \n"
-					     "crisp.runtime.runtimes.come:  -> { runtime_path = \"\" }\n");
+	assert_string_equal(str_get(&notes),
+			    "crisp.root: \"/var/lib/crisp\" -> \"/r\" (restart)\n"
+			    "crisp.runtime.log_level: \"info\" -> \"debug\"\n"
+			    "crisp.runtime.runtimes.runc.runtime_path: \"\" -> \"/runc\" (restart)\n"
+			    "crisp.runtime.runtimes.gone: { runtime_path = \"/g\" } ->  (restart)\n"
+			    "crisp.runtime.runtimes.come:  -> { runtime_path = \"\" } (restart)\n");
 	assert_int_equal(config_diff(next, next, NULL, NULL), 0);
 }
 
