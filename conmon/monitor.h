@@ -50,6 +50,11 @@ void monitor_started_done(struct monitor_started *started);
 int monitor_create(const struct monitor_spec *spec, const struct ctx *ctx, struct monitor_started *ret,
 		   struct err *err) MUST_CHECK;
 
+/* Kills a monitor of this container that is known to nobody, with all below it: crispd may have died while it
+ * was in monitor_create(), and the creation goes on without it, maybe before anything has told of it in a
+ * file. None is success. Reads all of /proc. */
+int monitor_end(const char *bundle, const char *id, const struct ctx *ctx, struct err *err) MUST_CHECK;
+
 struct runtime_target {
 	const struct handler *handler;
 	const struct config *config;

@@ -59,6 +59,7 @@ static void create_done(struct create *create)
 	process_done(&create->monitor);
 }
 
+/* The first arguments are what monitor_end() looks for. */
 static void build_argv(const struct monitor_spec *spec, struct strv *argv)
 {
 	strv_add(argv, spec->handler->monitor);
@@ -371,4 +372,11 @@ int monitor_create(const struct monitor_spec *spec, const struct ctx *ctx, struc
 	*ret = (struct monitor_started){ .monitor = create.monitor, .container = container };
 	create.monitor = (struct process)PROCESS_INIT;
 	return 0;
+}
+
+int monitor_end(const char *bundle, const char *id, const struct ctx *ctx, struct err *err)
+{
+	const char *const words[] = { "-b", bundle, "-c", id };
+
+	return procs_kill_words(words, ARRAY_LEN(words), ctx, err);
 }

@@ -24,7 +24,7 @@
 #include "base/spawn.h"
 #include "base/str.h"
 
-enum { STAT_MAX = 1024, LIMITS_MAX = 4096, DEPTH_MAX = 4096 };
+enum { STAT_MAX = 1024, LIMITS_MAX = 4096, CMDLINE_MAX = 16384, DEPTH_MAX = 4096 };
 
 struct proc {
 	pid_t pid, parent;
@@ -43,6 +43,8 @@ struct wanted {
 	void (*select)(struct scan *scan, const struct wanted *wanted);
 	uint64_t mark;
 	pid_t spared, root;
+	const char *words; /* with a NUL before each and behind the last */
+	size_t words_len;
 };
 
 static void scan_done(struct scan *scan)
@@ -50,8 +52,8 @@ static void scan_done(struct scan *scan)
 	free(scan->procs);
 }
 
-/* Reads /proc/PID/NAME; false when the process is gone. */
-static bool read_proc(pid_t pid, const char *name, char *text, size_t size)
+/* Reads /proc/PID/NAME; its length, 0 when the process is gone. */
+static size_t read_proc(pid_t pid, const char *name, char *text, size_t size)
 {
 	char path[64];
 	size_t len = 0;
@@ -59,20 +61,20 @@ static bool read_proc(pid_t pid, const char *name, char *text, size_t size)
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
 	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
+		return 0;
 	while (len < size - 1) {
 		ssize_t got = read(fd, text + len, size - 1 - len);
 
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return false;
+			return 0;
 		if (got == 0)
 			break;
 		len += (size_t)got;
 	}
 	text[len] = '\0';
-	return len > 0;
+	return len;
 }
 
 static bool read_stat(pid_t pid, struct proc *ret)
@@ -169,6 +171,30 @@ static void select_marked(struct scan *scan, const struct wanted *wanted)
 	for (size_t i = 0; i < scan->len; i++)
 		if (!scan->procs[i].gone && scan->procs[i].pid != wanted->spared)
 			scan->procs[i].selected = procs_is_marked(scan->procs[i].pid, wanted->mark);
+}
+
+static bool has_words(pid_t pid, const struct wanted *wanted)
+{
+	char text[CMDLINE_MAX];
+	size_t len = read_proc(pid, "cmdline", text, sizeof(text));
+
+	return len && memmem(text, len, wanted->words, wanted->words_len);
+}
+
+/* Who has the words, and whoever descends from one that has. */
+static void select_words(struct scan *scan, const struct wanted *wanted)
+{
+	qsort(scan->procs, scan->len, sizeof(*scan->procs), compare_pids);
+	for (size_t i = 0; i < scan->len; i++)
+		scan->procs[i].selected = has_words(scan->procs[i].pid, wanted);
+	for (size_t i = 0; i < scan->len; i++) {
+		const struct proc *at = &scan->procs[i];
+
+		for (int depth = 0; at && depth < DEPTH_MAX && !scan->procs[i].selected; depth++) {
+			at = find(scan, at->parent);
+			scan->procs[i].selected = at && at->selected;
+		}
+	}
 }
 
 uint64_t procs_new_mark(void)
@@ -270,6 +296,19 @@ int procs_kill_descendants(pid_t root, const struct ctx *ctx, struct err *err)
 {
 	const struct wanted wanted = { .select = select_descendants, .root = root };
 
+	return kill_all(&wanted, ctx, err);
+}
+
+int procs_kill_words(const char *const *words, size_t len, const struct ctx *ctx, struct err *err)
+{
+	CLEANUP(str_done) struct str text = STR_INIT;
+
+	str_addc(&text, '\0');
+	for (size_t i = 0; i < len; i++) {
+		str_add(&text, words[i]);
+		str_addc(&text, '\0');
+	}
+	const struct wanted wanted = { .select = select_words, .words = text.data, .words_len = text.len };
 	return kill_all(&wanted, ctx, err);
 }
 

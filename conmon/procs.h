@@ -1,6 +1,6 @@
 /*
  * Killing sets of processes that no one handle names, found by reading /proc: the descendants of a process,
- * or those that carry a mark.
+ * those that carry a mark, or those that were started with certain arguments.
  *
  * A mark is a value of RLIMIT_LOCKS, soft and hard: the kernel has ignored that limit since 2.4.25
  * (getrlimit(2)) but hands it on through fork and exec, so everything a marked process starts is marked too,
@@ -31,6 +31,9 @@ uint64_t procs_new_mark(void);
 
 /* SIGKILL for everything below root (not root itself). */
 int procs_kill_descendants(pid_t root, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* SIGKILL for every process that has these words, one after the other, among its arguments, and for
+ * everything below. They must be words that nobody else could have, such as paths of our own. */
+int procs_kill_words(const char *const *words, size_t len, const struct ctx *ctx, struct err *err) MUST_CHECK;
 bool procs_is_descendant(pid_t pid, pid_t root);
 
 #endif

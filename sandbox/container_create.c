@@ -282,7 +282,9 @@ void container_undo(struct container *container)
 	watch_cancel(watch);
 
 	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
-	if (cgroup_kill(container->owner->cgroups, container->cgroup_path, &ctx, &err) < 0 ||
+	/* First who may still be making what is undone here. */
+	if (monitor_end(container->bundle, container->id, &ctx, &err) < 0 ||
+	    cgroup_kill(container->owner->cgroups, container->cgroup_path, &ctx, &err) < 0 ||
 	    (container_target(container, &target) && runtime_delete(&target, &ctx, &err) < 0) ||
 	    container_destroy(container, &ctx, &err) < 0)
 		log_debug("container %s: undo: %s, ignoring until the next start", container->id, err.text);

@@ -107,6 +107,27 @@ static void test_marked_daemons(void **state)
 	box_run(count);
 }
 
+/* A daemon that was made by a process that has ended, and what it has started; look-alikes are spared. */
+static void test_words(void **state)
+{
+	static const char *const words[] = { "-b", "/tmp/of a test/bundle", "-c", "id-31415" };
+	struct process root = PROCESS_INIT, other = PROCESS_INIT;
+	struct err err = { 0 };
+
+	(void)state;
+	start("sh -c 'echo ready; sleep 31417; :' other -b '/tmp/of a test/bundle' -c id-314155", &other);
+	start("(setsid sh -c 'sleep 31416 & echo ready; wait; :' daemon -b '/tmp/of a test/bundle' -c id-31415 &); exit 0",
+	      &root);
+	reap(&root);
+	assert_int_equal(procs_kill_words(words, ARRAY_LEN(words), NULL, &err), 0);
+	box_run("for p in /proc/[0-9]*; do case $(tr '\\0' ' ' <$p/cmdline 2>/dev/null) in"
+		" 'sleep 31416 ' | *' -c id-31415 ') exit 1;; esac; done");
+	assert_true(process_alive(&other));
+	assert_int_equal(procs_kill_descendants(other.pid, NULL, &err), 0);
+	reap(&other);
+	assert_int_equal(procs_kill_words(words, ARRAY_LEN(words), NULL, &err), 0); /* nobody: fine */
+}
+
 static void test_bounded(void **state)
 {
 	struct process root = PROCESS_INIT;
@@ -126,9 +147,8 @@ static void test_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_descendants),
-		cmocka_unit_test(test_marked),
-		cmocka_unit_test(test_marked_daemons),
+		cmocka_unit_test(test_descendants),    cmocka_unit_test(test_marked),
+		cmocka_unit_test(test_marked_daemons), cmocka_unit_test(test_words),
 		cmocka_unit_test(test_bounded),
 	};
 
