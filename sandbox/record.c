@@ -99,6 +99,35 @@ int record_write(const char *dir, const char *name, const struct json_field *fie
 	return file_replace(fd, name, text, strlen(text), 0600, err);
 }
 
+/* First of all, as in a newer one anything else may have changed. */
+static int check_version(const struct record_source *source, const json_t *document, struct err *err)
+{
+	json_int_t version = json_integer_value(json_object_get(document, "version"));
+
+	if (version > RECORD_VERSION)
+		return err_set(err, RPC_FAILED_PRECONDITION,
+			       "%s/%s: written by a newer crisp (version %lld, this one knows %d)",
+			       source->id, source->name, (long long)version, RECORD_VERSION);
+	return 0;
+}
+
+int record_check_version(const struct record_source *source, struct err *err)
+{
+	CLEANUP(fd_closep) int dir = dir_open(source->dir, source->id, NULL);
+	CLEANUP(json_decrefp) json_t *document = NULL;
+	CLEANUP(freep) char *text = NULL;
+	char ours[32];
+	size_t len = 0;
+
+	if (dir < 0 || file_read(dir, source->name, RECORD_MAX, &text, &len, NULL) < 0)
+		return 0;
+	/* What record_write() has written need not be parsed for it. */
+	snprintf(ours, sizeof(ours), "{\"version\":%d,", RECORD_VERSION);
+	if (str_has_prefix(text, ours) || json_parse(text, len, RECORD_MAX, &document, NULL) < 0)
+		return 0;
+	return check_version(source, document, err);
+}
+
 int record_read(const struct record_source *source, const struct json_field *fields, void *record,
 		struct arena *arena, json_t **ret_document, struct err *err)
 {
@@ -111,12 +140,8 @@ int record_read(const struct record_source *source, const struct json_field *fie
 		return -1;
 	if (json_parse(text, len, RECORD_MAX, &document, err) < 0)
 		return err_prefix(err, "%s/%s", source->id, source->name);
-	/* First, as in a newer one anything else may have changed. */
-	json_int_t version = json_integer_value(json_object_get(document, "version"));
-	if (version > RECORD_VERSION)
-		return err_set(err, RPC_FAILED_PRECONDITION,
-			       "%s/%s: written by a newer crisp (version %lld, this one knows %d)",
-			       source->id, source->name, (long long)version, RECORD_VERSION);
+	if (check_version(source, document, err) < 0)
+		return -1;
 	if (json_decode(document, fields, record, arena, err) < 0)
 		return err_prefix(err, "%s/%s", source->id, source->name);
 	*ret_document = TAKE(document);

@@ -73,6 +73,11 @@ struct record_source {
 int record_read(const struct record_source *source, const struct json_field *fields, void *record,
 		struct arena *arena, json_t **ret_document, struct err *err) MUST_CHECK;
 
+/* FAILED_PRECONDITION when a newer crisp wrote it; 0 also when it can't be read at all, which record_read()
+ * tells.
+ */
+int record_check_version(const struct record_source *source, struct err *err) MUST_CHECK;
+
 /* The unambiguous joining of parts used for identities: each as "<length>:<text>". malloc'd. */
 char *record_join(const char *const *parts, size_t count);
 

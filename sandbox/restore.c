@@ -5,7 +5,8 @@
  * same boot and with the same start time. A container whose monitor is gone has its exit file, or lost its
  * monitor; a pod whose pause or namespaces are gone is not ready. No binary is run here: what has to be
  * undone is undone on the pool, after the start. What cannot be read is moved to <root>/quarantine, one
- * object at a time, and told in the warnings.
+ * object at a time, and told in the warnings. State of a newer crisp is another matter: nothing is touched
+ * then, and crispd does not start.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -334,6 +335,19 @@ static void restore_container(struct sandboxes *owner, const char *id)
 	store_add_container(owner, container);
 }
 
+static int check_versions(int dir, const struct strv *ids, const char *kind, struct err *err)
+{
+	static const char *const names[] = { "config.json", "state.json" };
+
+	for (size_t i = 0; i < ids->len; i++)
+		for (size_t j = 0; j < ARRAY_LEN(names); j++) {
+			const struct record_source source = { dir, ids->items[i], names[j] };
+			if (id_valid(ids->items[i]) && record_check_version(&source, err) < 0)
+				return err_prefix(err, "%s", kind);
+		}
+	return 0;
+}
+
 int store_restore(struct sandboxes *sandboxes, struct err *err)
 {
 	CLEANUP(strv_done) struct strv pods = STRV_INIT;
@@ -343,7 +357,9 @@ int store_restore(struct sandboxes *sandboxes, struct err *err)
 	/* All that can fail as a whole comes first: what follows leaves tasks on the pool. */
 	if (dir_list(sandboxes->pods_dir, ".", &pods, err) < 0 ||
 	    dir_list(sandboxes->containers_dir, ".", &containers, err) < 0 ||
-	    dir_list(sandboxes->trash_dir, ".", &trash, err) < 0)
+	    dir_list(sandboxes->trash_dir, ".", &trash, err) < 0 ||
+	    check_versions(sandboxes->pods_dir, &pods, "pods", err) < 0 ||
+	    check_versions(sandboxes->containers_dir, &containers, "containers", err) < 0)
 		return -1;
 	for (size_t i = 0; i < trash.len; i++)
 		store_empty_trash(sandboxes, trash.items[i]);

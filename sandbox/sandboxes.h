@@ -39,7 +39,8 @@ struct sandboxes_options {
 };
 
 /* Loads what is on disk, compares it with the kernel, finishes or undoes half-done operations. Objects that
- * cannot be read are quarantined (see sandboxes_warnings), never fatal. */
+ * cannot be read are quarantined (see sandboxes_warnings), never fatal; but state of a newer crisp is left
+ * alone: FAILED_PRECONDITION. */
 struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct err *err);
 /* Pods and containers live on; only memory is freed. The loop has stopped and the pool was freed before:
  * tasks on it use what goes here. The loop is freed after. */
