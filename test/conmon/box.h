@@ -128,13 +128,23 @@ static inline void box_open(struct box *box, bool cgroup2, const char *toml)
 		fail_msg("%s", err.text);
 }
 
+/* Of its folder, and of the cgroup above those of its containers: tests run side by side. */
+static inline const char *box_name(const struct box *box)
+{
+	return strrchr(box->dir, '/') + 1;
+}
+
 static inline void box_close(struct box *box)
 {
 	handlers_free(box->handlers);
 	config_unref(box->config);
-	box_run("for d in /sys/fs/cgroup/crisp-test /sys/fs/cgroup/*/crisp-test; do [ ! -d $d ] || rmdir $d; done");
 	if (box->dir) {
-		const char *name = strrchr(box->dir, '/') + 1;
+		const char *name = box_name(box);
+		CLEANUP(freep)
+		char *script = xasprintf(
+			"for d in /sys/fs/cgroup/%s /sys/fs/cgroup/*/%s; do [ ! -d $d ] || rmdir $d; done",
+			name, name);
+		box_run(script);
 		int dir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		assert_int_equal(tree_remove(dir, name, NULL), 0);
@@ -170,9 +180,9 @@ static inline void box_container(struct box *box, const char *runtime, const cha
 		"\"env\":[\"PATH=/bin\"]},\"root\":{\"path\":\"%s/rootfs\"},"
 		"\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
 		"{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}],"
-		"\"linux\":{\"cgroupsPath\":\"/crisp-test/%.16s\",\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"pid\"},"
+		"\"linux\":{\"cgroupsPath\":\"/%s/%.16s\",\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"pid\"},"
 		"{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"network\"}]}}",
-		extra ? extra : "", args, box->dir, ret->id);
+		extra ? extra : "", args, box->dir, box_name(box), ret->id);
 	box_run(dirs);
 	box_write(file, text);
 	const struct handler *handler = handlers_find(box->handlers, runtime);

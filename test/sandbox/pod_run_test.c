@@ -6,6 +6,7 @@
 #include "test/sandbox/state_dir.h"
 
 static char *program;
+static char *cgroup_parent; /* of our own: tests run side by side */
 
 static int setup(void **data)
 {
@@ -34,7 +35,7 @@ static int teardown(void **data)
 
 	state_dir_close(state);
 	state_dir_free(state);
-	remove_cgroup("/crisp-test-pods"); /* named by the request, so nobody else removes it */
+	remove_cgroup(cgroup_parent); /* named by the request, so nobody else removes it */
 	/* Every child was reaped by who started it. */
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	return 0;
@@ -59,7 +60,7 @@ static void ask(struct asked *asked, const char *name, Cri__NamespaceMode networ
 	asked->request.config = &asked->config;
 	asked->config.metadata = &asked->metadata;
 	asked->config.linux = &asked->linux_config;
-	asked->linux_config.cgroup_parent = (char *)"/crisp-test-pods";
+	asked->linux_config.cgroup_parent = cgroup_parent;
 	asked->linux_config.security_context = &asked->security;
 	asked->security.namespace_options = &asked->options;
 	asked->metadata.name = (char *)name;
@@ -319,7 +320,9 @@ int main(void)
 		return 0;
 	}
 	program = find_pause();
+	cgroup_parent = xasprintf("/crisp-test-pods-%d", getpid());
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	free(program);
+	free(cgroup_parent);
 	return failed;
 }

@@ -18,6 +18,8 @@ static char *pod_file;
 			fail_msg("%s: %s %s", #call, rpc_code_name(ok_.code), ok_.text); \
 	} while (0)
 
+static char cgroup[64];
+
 static void prepare(struct fixture *f, const char *runtime, struct box_container *container)
 {
 	fixture_open(f);
@@ -31,7 +33,8 @@ static void prepare(struct fixture *f, const char *runtime, struct box_container
 	f->input.rootfs = f->rootfs;
 	f->input.rootfs_fd = f->rootfs_fd;
 	f->input.id = container->id;
-	f->input.cgroups_path = "/crisp-test/spec";
+	snprintf(cgroup, sizeof(cgroup), "/%s/spec", box_name(&box));
+	f->input.cgroups_path = cgroup;
 	f->input.net_ns = f->input.ipc_ns = f->input.uts_ns = NULL;
 	f->input.hosts = f->input.resolv_conf = f->input.hostname_file = pod_file;
 	f->input.shm = "/dev/shm";
