@@ -326,8 +326,11 @@ static int load_one(struct catalog *catalog, const char *name, struct loading *l
 	if (!str_has_suffix(name, ".json"))
 		return 0;
 	if (image_record_read(catalog->dir, name, loading->blobs, &image, &why) < 0 ||
-	    check_layers(image, loading->layers, &why) < 0)
+	    check_layers(image, loading->layers, &why) < 0) {
+		if (why.code == RPC_FAILED_PRECONDITION) /* of a newer crisp: left alone */
+			return err_set(err, why.code, "image record %s: %s", name, why.text);
 		return quarantine(catalog, name, why.text, loading->warnings, err);
+	}
 	loading->images[loading->len++] = TAKE(image);
 	return 0;
 }

@@ -155,8 +155,11 @@ static int load_record(struct layers *layers, const char *name, const char *chai
 	size_t len;
 
 	if (dir < 0 || file_read(dir, "layer.json", RECORD_MAX, &text, &len, err) < 0 ||
-	    json_parse(text, len, RECORD_MAX, &json, err) < 0 ||
-	    json_decode(json, record_fields, &record, arena, err) < 0)
+	    json_parse(text, len, RECORD_MAX, &json, err) < 0)
+		return -1;
+	if (json_integer_value(json_object_get(json, "version")) > RECORD_VERSION)
+		return err_set(err, RPC_FAILED_PRECONDITION, "layer %s: written by a newer crisp", name);
+	if (json_decode(json, record_fields, &record, arena, err) < 0)
 		return -1;
 	if (record.version != RECORD_VERSION || !str_eq(record.chain, chain) ||
 	    fstatat(dir, "diff", &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
@@ -175,10 +178,12 @@ static int load(struct layers *layers, struct err *err)
 		char chain[DIGEST_TEXT_SIZE];
 		struct tree_usage usage;
 		struct stored *stored;
-		struct err broken;
+		struct err broken = { 0 };
 
 		if (!chain_of_name(names.items[i], chain) ||
 		    load_record(layers, names.items[i], chain, &usage, &broken) < 0) {
+			if (broken.code == RPC_FAILED_PRECONDITION)
+				return err_set(err, broken.code, "%s", broken.text);
 			if (tree_remove(layers->dir, names.items[i], err) < 0)
 				return -1;
 			continue;

@@ -152,6 +152,36 @@ static void test_referenced_image(void **state)
 	assert_int_equal(count_files(scene, "layers"), 0);
 }
 
+static void refuse_newer(struct scene *scene, const char *file)
+{
+	CLEANUP(freep) char *kept = NULL;
+	struct err err = { 0 };
+
+	assert_ok(file_read(scene->scratch.dir, file, 1024 * 1024, &kept, NULL, &err));
+	images_free(scene->images);
+	put_file(scene->scratch.dir, file, "{\"later\":[],\"version\":2}");
+	assert_fails(scene_try_open(scene, &err), RPC_FAILED_PRECONDITION);
+	assert_contains(err.text, "newer crisp");
+	put_file(scene->scratch.dir, file, kept);
+	scene_open(scene);
+	assert_int_equal(images_warnings(scene->images)->len, 0);
+	assert_int_equal(count_images(scene), 1);
+	assert_int_equal(count_files(scene, "layers"), LAYERS);
+}
+
+static void test_newer(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(freep) char *record = xasprintf("root/images/%s.json", scene->app.config_digest + 7);
+
+	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+	struct image *image = scene_find(scene, scene->app.config_digest);
+	CLEANUP(freep) char *layer = xasprintf("root/layers/%s/layer.json", image->layers.items[0] + 7);
+	image_unref(image);
+	refuse_newer(scene, record);
+	refuse_newer(scene, layer);
+}
+
 static void test_quarantine(void **state)
 {
 	struct scene *scene = *state;
@@ -279,6 +309,7 @@ int main(void)
 		TEST(test_remove_unknown),
 		TEST(test_layer_in_use),
 		TEST(test_referenced_image),
+		TEST(test_newer),
 		TEST(test_quarantine),
 		TEST(test_missing_layer),
 		TEST(test_sweep),

@@ -13,15 +13,21 @@ static bool layer_in_use(void *data, const char *chain)
 	return str_eq(scene->in_use, chain);
 }
 
-void scene_open(struct scene *scene)
+int scene_try_open(struct scene *scene, struct err *err)
 {
 	const struct images_options options = {
 		.config = scene->config, .pool = scene->pool, .layer_in_use = layer_in_use, .data = scene
 	};
+
+	scene->images = images_open(&options, err);
+	return scene->images ? 0 : -1;
+}
+
+void scene_open(struct scene *scene)
+{
 	struct err err = { 0 };
 
-	scene->images = images_open(&options, &err);
-	if (!scene->images)
+	if (scene_try_open(scene, &err) < 0)
 		fail_msg("%s", err.text);
 }
 

@@ -44,6 +44,7 @@ size_t count_files(struct scene *scene, const char *dir);
 void check_tmp_empties(struct scene *scene);
 size_t scene_asked(struct scene *scene, const char *part);
 void check_file(const char *dir, const char *name, const char *expected);
+int scene_try_open(struct scene *scene, struct err *err);
 void scene_open(struct scene *scene);
 
 #endif
