@@ -52,6 +52,7 @@ static int open_sandboxes(struct service *service, struct loop *loop, struct err
 	if (!service->sandboxes)
 		return err_prefix(err, "pods and containers");
 	log_warnings(sandboxes_warnings(service->sandboxes));
+	images_collect(service->images); /* now it is known what containers use */
 	return 0;
 }
 

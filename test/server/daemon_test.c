@@ -493,6 +493,27 @@ static void test_restart_after_kill(void **data)
 	assert_int_equal(code, RPC_OK);
 }
 
+/* Layers that neither an image nor a container has any more, of a pull that was cut short, go at the start.
+ */
+static void test_orphans_are_collected(void **data)
+{
+	static const char hex[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	struct state *state = *data;
+	CLEANUP(freep) char *layer = NULL, *diff = NULL, *json = NULL, *text = NULL;
+	struct err err = { 0 };
+
+	NEEDS_ROOT(state);
+	assert_int_equal(stop(state), 0);
+	layer = xasprintf("%s/root/layers/%s", state->folder, hex);
+	diff = xasprintf("%s/diff", layer);
+	json = xasprintf("%s/layer.json", layer);
+	text = xasprintf("{\"version\":1,\"chainID\":\"sha256:%s\",\"usedBytes\":1,\"inodesUsed\":1}", hex);
+	fd_close(dir_make(AT_FDCWD, diff, 0700, &err));
+	write_file(json, text);
+	start_and_wait(state);
+	assert_int_equal(access(layer, F_OK), -1);
+}
+
 static void test_watchdog(void **data)
 {
 	struct state *state = *data;
@@ -568,6 +589,7 @@ int main(void)
 		TEST(test_unimplemented),
 		TEST(test_second_daemon),
 		TEST(test_restart_after_kill),
+		TEST(test_orphans_are_collected),
 		TEST(test_watchdog),
 		TEST(test_reload),
 		TEST(test_stop),
