@@ -11,6 +11,7 @@
 
 static struct box box;
 static char *script, *mode_file;
+static char nap[32]; /* how long the runtime sleeps: nobody else sleeps for just that */
 
 /* Each verb looks up what it has to do in the mode file: "create-hang", "start-fail" and so on. */
 static const char script_text[] =
@@ -21,7 +22,7 @@ static const char script_text[] =
 	"pid=; bundle=; prev=\n"
 	"for a in \"$@\"; do case $prev in --pid-file) pid=$a;; --bundle) bundle=$a;; esac; prev=$a; done\n"
 	"case $mode in\n"
-	"$verb-hang) sleep 31337 & sleep 31337;;\n"
+	"$verb-hang) sleep %s & sleep %s;;\n"
 	"$verb-fail) echo warning: first >&2; echo 'time=\"x\" level=error msg=\"it went \\\"boom\\\"\"' >&2; exit 3;;\n"
 	"$verb-crun) echo '2026-11-22T03:40:00.123456Z: cannot do it' >&2; exit 1;;\n"
 	"$verb-silent) exit 4;;\n"
@@ -32,7 +33,7 @@ static const char script_text[] =
 	"create-init) echo 1 > $pid; exit 0;;\n"
 	"create-other=*) echo ${mode#create-other=} > $pid; exit 0;;\n"
 	"create-gone) (exit 0) & p=$!; wait $p; echo $p > $pid; exit 0;;\n"
-	"*) [ $verb != create ] || { sleep 31338 & echo $! > $pid; exec >/dev/null 2>&1; };;\n"
+	"*) [ $verb != create ] || { sleep %s & echo $! > $pid; exec >/dev/null 2>&1; };;\n"
 	"esac\n"
 	"exit 0\n";
 
@@ -76,8 +77,7 @@ static void check_nothing_left(struct box_container *container)
 	CLEANUP(freep) char *work = xasprintf("%s/%s.monitor", container->exit_dir, container->id);
 	CLEANUP(freep) char *link = xasprintf("%s/%s", container->attach_dir, container->id);
 
-	assert_int_equal(count_of("31337"), 0);
-	assert_int_equal(count_of("31338"), 0);
+	assert_int_equal(count_of(nap), 0);
 	assert_int_not_equal(access(work, F_OK), 0);
 	assert_int_not_equal(access(link, F_OK), 0);
 	box_container_done(container);
@@ -280,10 +280,11 @@ static int setup(void **state)
 	(void)state;
 	char template[] = "/tmp/crisp-fake-runtime.XXXXXX";
 
+	snprintf(nap, sizeof(nap), "31337.%d", getpid());
 	assert_non_null(mkdtemp(template));
 	script = xasprintf("%s/fake", template);
 	mode_file = xasprintf("%s/mode", template);
-	CLEANUP(freep) char *text = xasprintf(script_text, mode_file);
+	CLEANUP(freep) char *text = xasprintf(script_text, mode_file, nap, nap, nap);
 	CLEANUP(freep)
 	char *toml = xasprintf(
 		"[crisp.runtime]\nruntime_timeout = \"2s\"\n[crisp.runtime.runtimes.fake]\nruntime_path = \"%s\"\n"

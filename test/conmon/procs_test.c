@@ -87,8 +87,8 @@ static void test_marked_daemons(void **state)
 	struct err err = { 0 };
 	CLEANUP(freep)
 	char *text = xasprintf(
-		"ulimit -x %llu; (setsid sh -c 'sleep 31410 & sleep 31411' &) ; (sleep 31412 &); echo ready; exec sleep 31413",
-		(unsigned long long)mark);
+		"ulimit -x %llu; (setsid sh -c 'sleep 31410.%d & sleep 31411.%d' &) ; (sleep 31412.%d &); echo ready; exec sleep 31413.%d",
+		(unsigned long long)mark, getpid(), getpid(), getpid(), getpid());
 
 	(void)state;
 	const char *argv[] = { "bash", "-c", text, NULL };
@@ -103,25 +103,36 @@ static void test_marked_daemons(void **state)
 	reap(&root);
 	CLEANUP(freep)
 	char *count = xasprintf("for p in /proc/[0-9]*; do case $(tr '\\0' ' ' <$p/cmdline 2>/dev/null) in"
-				" 'sleep 3141'[0-3]' ') exit 1;; esac; done");
+				" 'sleep 3141'[0-3]'.%d ') exit 1;; esac; done",
+				getpid());
 	box_run(count);
 }
 
 /* A daemon that was made by a process that has ended, and what it has started; look-alikes are spared. */
 static void test_words(void **state)
 {
-	static const char *const words[] = { "-b", "/tmp/of a test/bundle", "-c", "id-31415" };
+	CLEANUP(freep) char *id = xasprintf("id-%d", getpid());
+	CLEANUP(freep)
+	char *daemon = xasprintf("(setsid sh -c 'sleep 31416.%d & echo ready; wait; :' daemon "
+				 "-b '/tmp/of a test/bundle' -c %s &); exit 0",
+				 getpid(), id);
+	CLEANUP(freep)
+	char *alike =
+		xasprintf("sh -c 'echo ready; sleep 31417; :' other -b '/tmp/of a test/bundle' -c %s5", id);
+	CLEANUP(freep)
+	char *count = xasprintf("for p in /proc/[0-9]*; do case $(tr '\\0' ' ' <$p/cmdline 2>/dev/null) in"
+				" 'sleep 31416.%d ' | *' -c %s ') exit 1;; esac; done",
+				getpid(), id);
+	const char *const words[] = { "-b", "/tmp/of a test/bundle", "-c", id };
 	struct process root = PROCESS_INIT, other = PROCESS_INIT;
 	struct err err = { 0 };
 
 	(void)state;
-	start("sh -c 'echo ready; sleep 31417; :' other -b '/tmp/of a test/bundle' -c id-314155", &other);
-	start("(setsid sh -c 'sleep 31416 & echo ready; wait; :' daemon -b '/tmp/of a test/bundle' -c id-31415 &); exit 0",
-	      &root);
+	start(alike, &other);
+	start(daemon, &root);
 	reap(&root);
 	assert_int_equal(procs_kill_words(words, ARRAY_LEN(words), NULL, &err), 0);
-	box_run("for p in /proc/[0-9]*; do case $(tr '\\0' ' ' <$p/cmdline 2>/dev/null) in"
-		" 'sleep 31416 ' | *' -c id-31415 ') exit 1;; esac; done");
+	box_run(count);
 	assert_true(process_alive(&other));
 	assert_int_equal(procs_kill_descendants(other.pid, NULL, &err), 0);
 	reap(&other);
