@@ -24,7 +24,7 @@ runtime_condition() {
 }
 
 @test "crictl info: runtime handlers, the default one under the empty name too" {
-	run bash -c 'command crictl info | jq -c "[.runtimeHandlers[].name // \"\"] | sort"'
+	run bash -c 'command crictl info | jq -c "[.runtimeHandlers[] | .name // \"\"] | sort"'
 	is "$status" 0
 	like "$output" '^\["",' "the empty name"
 	like "$output" "runc"
