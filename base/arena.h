@@ -11,14 +11,15 @@
 
 struct arena;
 
-struct arena *arena_new(size_t limit); /* bytes; 0: unbounded */
+struct arena *arena_new(size_t limit);         /* bytes; 0: unbounded */
 struct arena *arena_free(struct arena *arena); /* accepts NULL, returns NULL */
 void arena_freep(struct arena **arena);
 
 /* Aligned for any type; not zeroed. NULL when the limit would be passed. */
 void *arena_try(struct arena *arena, size_t size);
 void *arena_alloc(struct arena *arena, size_t size) __attribute__((returns_nonnull)); /* zeroed */
-void *arena_array(struct arena *arena, size_t count, size_t size) __attribute__((returns_nonnull)); /* zeroed */
+void *arena_array(struct arena *arena, size_t count, size_t size)
+	__attribute__((returns_nonnull)); /* zeroed */
 char *arena_strdup(struct arena *arena, const char *text) __attribute__((returns_nonnull));
 char *arena_strndup(struct arena *arena, const char *text, size_t len) __attribute__((returns_nonnull));
 void *arena_memdup(struct arena *arena, const void *data, size_t len) __attribute__((returns_nonnull));

@@ -25,8 +25,8 @@ struct timespec clock_timespec(int64_t ns);
 enum { CLOCK_RFC3339_SIZE = 40 };
 /* "2026-11-22T03:04:05.123456789Z" (UTC, nine digits). */
 void clock_rfc3339(int64_t real_ns, char text[CLOCK_RFC3339_SIZE]);
-/* Accepts any number of fraction digits (those past nine are dropped) and Z or +hh:mm. False also for times that
- * nanoseconds in 64 bits cannot hold. */
+/* Accepts any number of fraction digits (those past nine are dropped) and Z or +hh:mm. False also for times
+ * that nanoseconds in 64 bits cannot hold. */
 bool clock_parse_rfc3339(const char *text, int64_t *ret);
 
 #endif

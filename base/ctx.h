@@ -1,7 +1,8 @@
 /*
- * The context of one piece of work: its deadline and its cancellation, handed down through every function that
- * may wait. A call's context is cancelled when its client goes away; shared work (base/flight.h) has a context
- * of its own. Waiters poll ctx_fd() beside what they wait for, or use ctx_deadline() with a timed wait.
+ * The context of one piece of work: its deadline and its cancellation, handed down through every function
+ * that may wait. A call's context is cancelled when its client goes away; shared work (base/flight.h) has a
+ * context of its own. Waiters poll ctx_fd() beside what they wait for, or use ctx_deadline() with a timed
+ * wait.
  *
  * Threads: any thread may cancel; the owner frees it once nobody uses it any more. A NULL ctx never ends.
  */
@@ -17,7 +18,7 @@
 #include "base/lock.h"
 
 struct ctx {
-	int64_t deadline;      /* clock_mono() ns or NO_DEADLINE; fixed at init */
+	int64_t deadline;         /* clock_mono() ns or NO_DEADLINE; fixed at init */
 	const struct ctx *parent; /* cancelled with it; must outlive this one; its fd is shared */
 	atomic_bool cancelled;
 	struct lock lock;
@@ -40,8 +41,8 @@ int ctx_fd(const struct ctx *ctx);
 /* 0 while the work may go on; else -1 with CANCELLED or DEADLINE_EXCEEDED: "what: deadline exceeded". */
 int ctx_check(const struct ctx *ctx, const char *what, struct err *err);
 
-/* Waits until fd is ready for events (poll(2)'s; errors and hang-ups count) or the work is over: 0, or -1 as ctx_check().
- * What is ready at once is told even when the work is over. */
+/* Waits until fd is ready for events (poll(2)'s; errors and hang-ups count) or the work is over: 0, or -1 as
+ * ctx_check(). What is ready at once is told even when the work is over. */
 int ctx_poll(const struct ctx *ctx, int fd, short events, const char *what, struct err *err);
 
 #endif

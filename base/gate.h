@@ -14,13 +14,14 @@ struct gate {
 	struct lock lock;
 	struct cond changed;
 	struct list queue; /* waiting tickets, under lock */
-	bool entered;	   /* under lock */
+	bool entered;      /* under lock */
 };
 
 void gate_init(struct gate *gate);
 void gate_done(struct gate *gate); /* nobody may be inside or waiting */
-/* 0: inside, and must leave; -1: DEADLINE_EXCEEDED or CANCELLED with "what" in the text, or RESOURCE_EXHAUSTED when it
- * would have to wait and descriptors ran out. Without a ctx it waits for ever and cannot fail. */
+/* 0: inside, and must leave; -1: DEADLINE_EXCEEDED or CANCELLED with "what" in the text, or
+ * RESOURCE_EXHAUSTED when it would have to wait and descriptors ran out. Without a ctx it waits for ever and
+ * cannot fail. */
 int gate_enter(struct gate *gate, const struct ctx *ctx, const char *what, struct err *err) MUST_CHECK;
 bool gate_try(struct gate *gate); /* true: inside */
 void gate_leave(struct gate *gate);

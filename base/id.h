@@ -11,7 +11,7 @@
 enum { ID_LEN = 64, ID_SIZE = ID_LEN + 1 };
 
 void id_new(char id[ID_SIZE]);
-bool id_valid(const char *id);	   /* exactly 64 lower-case hex digits */
+bool id_valid(const char *id);     /* exactly 64 lower-case hex digits */
 bool id_plausible(const char *id); /* 1 to 64 lower-case hex digits: an id or a prefix of one */
 /* Writes 2 * len hex digits and a NUL. */
 void hex_encode(const void *data, size_t len, char *text);

@@ -2,9 +2,9 @@
  * JSON on jansson: bounded parsing, and structs decoded from and encoded to JSON by static tables, so that
  * one table is the whole truth about a document's shape.
  *
- * Parsing refuses duplicate keys, trailing bytes, NUL bytes and NUL in strings, documents over the given size and deeper
- * than JSON_DEPTH_MAX. Decoded strings and arrays are allocated in the caller's arena. Errors name the path:
- * "plugins[2].type".
+ * Parsing refuses duplicate keys, trailing bytes, NUL bytes and NUL in strings, documents over the given size
+ * and deeper than JSON_DEPTH_MAX. Decoded strings and arrays are allocated in the caller's arena. Errors name
+ * the path: "plugins[2].type".
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H

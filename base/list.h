@@ -12,11 +12,14 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define LIST_HEAD(name) { &(name), &(name) }
-#define list_entry(node, type, member) ((type *)((char *)(node) - offsetof(type, member)))
+#define LIST_HEAD(name)          \
+	{                        \
+		&(name), &(name) \
+	}
+#define list_entry(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
 /* node: struct list *; the safe form allows removal of the current node. */
 #define list_for_each(node, head) for (struct list *node = (head)->next; node != (head); node = node->next)
-#define list_for_each_safe(node, head)                                                              \
+#define list_for_each_safe(node, head)                                                    \
 	for (struct list *node = (head)->next, *node##_next = node->next; node != (head); \
 	     node = node##_next, node##_next = node->next)
 

@@ -1,7 +1,8 @@
 /*
  * Ranked locks. enum lock_rank is the only place where the order is written: a thread may take a lock only if
- * its rank is higher than every lock it holds. Debug builds (no NDEBUG and LOCK_CHECK) keep a per-thread stack and
- * abort on a violation; all builds check owner on drop. clang checks REQUIRES/EXCLUDES on function parameters.
+ * its rank is higher than every lock it holds. Debug builds (no NDEBUG and LOCK_CHECK) keep a per-thread
+ * stack and abort on a violation; all builds check owner on drop. clang checks REQUIRES/EXCLUDES on function
+ * parameters.
  *
  * Take, touch, drop, in a small function, without return in between; never hold a lock over I/O, exec or a
  * wait. What must be held over such things is a gate (base/gate.h), not a lock.
@@ -27,23 +28,23 @@
 
 /* Outermost first. */
 enum lock_rank {
-	LOCK_SERVER = 1,  /* server: calls in progress, drain */
-	LOCK_CONFIG,	  /* current configuration snapshot */
-	LOCK_SANDBOX,	  /* sandbox store: maps of pods and containers */
-	LOCK_POD,	  /* one pod's fields */
-	LOCK_CONTAINER,	  /* one container's fields */
-	LOCK_IMAGES,	  /* image store maps */
-	LOCK_PULL,	  /* one pull's progress */
-	LOCK_NETWORK,	  /* CNI lists and readiness */
-	LOCK_MONITOR,	  /* runtime handlers, exit watcher */
-	LOCK_SECCOMP,	  /* compiled profiles */
-	LOCK_EVENTS,	  /* event subscribers */
-	LOCK_FLIGHT,	  /* joined requests (base/flight.h) */
-	LOCK_GATE,	  /* per-object queues (base/gate.h) */
-	LOCK_POOL,	  /* worker pool queue */
-	LOCK_LOOP,	  /* event loop's posted tasks */
-	LOCK_CTX,	  /* one call's cancellation */
-	LOCK_LOG,	  /* innermost: anything may log */
+	LOCK_SERVER = 1, /* server: calls in progress, drain */
+	LOCK_CONFIG,     /* current configuration snapshot */
+	LOCK_SANDBOX,    /* sandbox store: maps of pods and containers */
+	LOCK_POD,        /* one pod's fields */
+	LOCK_CONTAINER,  /* one container's fields */
+	LOCK_IMAGES,     /* image store maps */
+	LOCK_PULL,       /* one pull's progress */
+	LOCK_NETWORK,    /* CNI lists and readiness */
+	LOCK_MONITOR,    /* runtime handlers, exit watcher */
+	LOCK_SECCOMP,    /* compiled profiles */
+	LOCK_EVENTS,     /* event subscribers */
+	LOCK_FLIGHT,     /* joined requests (base/flight.h) */
+	LOCK_GATE,       /* per-object queues (base/gate.h) */
+	LOCK_POOL,       /* worker pool queue */
+	LOCK_LOOP,       /* event loop's posted tasks */
+	LOCK_CTX,        /* one call's cancellation */
+	LOCK_LOG,        /* innermost: anything may log */
 };
 
 struct CAPABILITY("lock") lock {

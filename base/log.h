@@ -13,8 +13,19 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-enum log_level { LOG_LEVEL_FATAL, LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_TRACE };
-enum log_target { LOG_TARGET_AUTO, LOG_TARGET_STDERR, LOG_TARGET_JOURNAL }; /* auto: journal when JOURNAL_STREAM is stderr */
+enum log_level {
+	LOG_LEVEL_FATAL,
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARN,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_TRACE
+};
+enum log_target {
+	LOG_TARGET_AUTO,
+	LOG_TARGET_STDERR,
+	LOG_TARGET_JOURNAL
+}; /* auto: journal when JOURNAL_STREAM is stderr */
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct log_options {
@@ -24,10 +35,12 @@ struct log_options {
 	const char *filter; /* POSIX extended regex on the message; NULL or "": everything */
 };
 
-/* May be called again (reload); on failure (bad regex) nothing changes. Where no journal runs, stderr is the target. */
+/* May be called again (reload); on failure (bad regex) nothing changes. Where no journal runs, stderr is the
+ * target. */
 int log_setup(const struct log_options *options, struct err *err) MUST_CHECK;
 void log_done(void);
-bool log_level_parse(const char *name, enum log_level *ret); /* CRI-O's names: fatal panic error warn info debug trace */
+bool log_level_parse(const char *name,
+		     enum log_level *ret); /* CRI-O's names: fatal panic error warn info debug trace */
 const char *log_level_name(enum log_level level);
 bool log_enabled(enum log_level level);
 
@@ -39,10 +52,10 @@ void log_fields(enum log_level level, const char *message, ...) __attribute__((s
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_write(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)                                              \
-	do {                                                        \
-		if (log_enabled(LOG_LEVEL_DEBUG))                   \
-			log_write(LOG_LEVEL_DEBUG, __VA_ARGS__);    \
+#define log_debug(...)                                           \
+	do {                                                     \
+		if (log_enabled(LOG_LEVEL_DEBUG))                \
+			log_write(LOG_LEVEL_DEBUG, __VA_ARGS__); \
 	} while (0)
 
 #endif

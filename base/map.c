@@ -1,7 +1,8 @@
 /*
  * Slots lie in insertion order in one array; a table of slot numbers with linear probing finds them. Deleting
  * leaves a hole in both; the table is rebuilt without holes when it is three quarters full. The hash is
- * FNV-1a mixed with a per-map random seed and a final avalanche, so that chosen keys do not collide on purpose.
+ * FNV-1a mixed with a per-map random seed and a final avalanche, so that chosen keys do not collide on
+ * purpose.
  */
 #include "base/map.h"
 
@@ -23,8 +24,7 @@ void map_init(struct map *map, void (*free_value)(void *))
 
 void map_done(struct map *map)
 {
-	map_for_each(slot, map)
-	{
+	map_for_each (slot, map) {
 		free(slot->key);
 		if (map->free_value)
 			map->free_value(slot->value);

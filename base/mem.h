@@ -15,17 +15,17 @@
 #include <stddef.h>
 
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
-#define TAKE(x)                           \
-	({                                \
+#define TAKE(x)                             \
+	({                                  \
 		__typeof__(x) taken_ = (x); \
-		(x) = NULL;               \
-		taken_;                   \
+		(x) = NULL;                 \
+		taken_;                     \
 	})
-#define TAKE_FD(x)              \
-	({                      \
-		int fd_ = (x);  \
-		(x) = -1;       \
-		fd_;            \
+#define TAKE_FD(x)             \
+	({                     \
+		int fd_ = (x); \
+		(x) = -1;      \
+		fd_;           \
 	})
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MUST_CHECK __attribute__((warn_unused_result))
@@ -36,12 +36,14 @@ void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *xcalloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 /* Grows to count * size bytes; overflow of the product ends the process. */
 void *xrealloc(void *old, size_t count, size_t size) __attribute__((returns_nonnull));
-void *xmemdup(const void *data, size_t len) __attribute__((returns_nonnull)); /* one more NUL byte behind it */
+void *xmemdup(const void *data, size_t len)
+	__attribute__((returns_nonnull)); /* one more NUL byte behind it */
 char *xstrdup(const char *text) __attribute__((malloc, returns_nonnull));
 char *xstrdup_null(const char *text); /* NULL stays NULL */
 char *xstrndup(const char *text, size_t max) __attribute__((malloc, returns_nonnull));
 char *xasprintf(const char *fmt, ...) PRINTF(1, 2) __attribute__((malloc, returns_nonnull));
-char *xvasprintf(const char *fmt, va_list args) __attribute__((format(printf, 1, 0), malloc, returns_nonnull));
+char *xvasprintf(const char *fmt, va_list args)
+	__attribute__((format(printf, 1, 0), malloc, returns_nonnull));
 
 #define xnew(type) ((type *)xcalloc(1, sizeof(type)))
 

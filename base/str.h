@@ -24,10 +24,16 @@ struct str {
 	bool failed;
 };
 
-#define STR_INIT { 0 }
-#define STR_LIMIT(bytes) { .limit = (bytes) }
+#define STR_INIT  \
+	{         \
+		0 \
+	}
+#define STR_LIMIT(bytes)         \
+	{                        \
+		.limit = (bytes) \
+	}
 
-void str_done(struct str *str); /* also for CLEANUP */
+void str_done(struct str *str);  /* also for CLEANUP */
 void str_clear(struct str *str); /* empty again, keeps memory */
 void str_add(struct str *str, const char *text);
 void str_addn(struct str *str, const void *data, size_t len);
@@ -37,7 +43,7 @@ void str_addf(struct str *str, const char *fmt, ...) PRINTF(2, 3);
 char *str_room(struct str *str, size_t len);
 void str_grown(struct str *str, size_t len);
 const char *str_get(const struct str *str); /* "" when empty */
-char *str_take(struct str *str); /* owned by the caller; leaves str empty */
+char *str_take(struct str *str);            /* owned by the caller; leaves str empty */
 
 struct strv {
 	char **items; /* NULL-terminated once the first is added */
@@ -45,7 +51,10 @@ struct strv {
 	size_t size;
 };
 
-#define STRV_INIT { 0 }
+#define STRV_INIT \
+	{         \
+		0 \
+	}
 
 void strv_done(struct strv *strv); /* also for CLEANUP */
 void strv_add(struct strv *strv, const char *text);
@@ -58,14 +67,14 @@ void strv_split(struct strv *strv, const char *text, char separator);
 char *strv_join(const struct strv *strv, const char *separator);
 
 bool str_eq(const char *a, const char *b); /* NULL equals only NULL */
-bool str_empty(const char *text);	   /* NULL or "" */
+bool str_empty(const char *text);          /* NULL or "" */
 bool str_has_prefix(const char *text, const char *prefix);
 bool str_has_suffix(const char *text, const char *suffix);
 /* Only bytes 0x20..0x7e: fit for a header, a log field, a line of a file. */
 bool str_is_printable(const char *text);
 
-/* Bytes of the valid UTF-8 sequence (RFC 3629: shortest form, no surrogates) that text starts with; 0 when it starts with
- * none, or with NUL. */
+/* Bytes of the valid UTF-8 sequence (RFC 3629: shortest form, no surrogates) that text starts with; 0 when it
+ * starts with none, or with NUL. */
 size_t utf8_len(const char *text);
 
 /* Decimal digits only (no sign, no space, no 0x), at most max; false otherwise. */

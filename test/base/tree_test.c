@@ -223,12 +223,9 @@ static int scenario(const char *name)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(small_things),
-		cmocka_unit_test(links_are_removed_not_followed),
-		cmocka_unit_test(ten_thousand_levels),
-		cmocka_unit_test(wide_trees),
-		cmocka_unit_test(scenarios),
-		cmocka_unit_test(misuse_aborts),
+		cmocka_unit_test(small_things),        cmocka_unit_test(links_are_removed_not_followed),
+		cmocka_unit_test(ten_thousand_levels), cmocka_unit_test(wide_trees),
+		cmocka_unit_test(scenarios),           cmocka_unit_test(misuse_aborts),
 	};
 
 	if (argc > 1)
