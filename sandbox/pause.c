@@ -41,6 +41,8 @@ static const int64_t END_TIMEOUT = NS_PER_SEC;
 /* What pause has told so far. */
 struct report {
 	struct str text;
+	bool wants_pid; /* with a PID namespace: "ready" comes from its init, "pid" from another process, in
+			   either order */
 	bool ready;
 	int error;  /* errno of an "error" line; 0: none */
 	char *what; /* its text */
@@ -226,8 +228,8 @@ static bool report_take_lines(struct report *report)
 	return true;
 }
 
-/* Reads until pause is ready, has failed or is gone: 0 when one of these was told, *ret_end set at the end of
- * file. */
+/* Reads until pause is ready and known, has failed or is gone: 0 when one of these was told, *ret_end set at
+ * the end of file. */
 static int report_read(struct report *report, int hold, const struct ctx *ctx, bool *ret_end, struct err *err)
 {
 	char data[512];
@@ -247,7 +249,7 @@ static int report_read(struct report *report, int hold, const struct ctx *ctx, b
 		str_addn(&report->text, data, (size_t)got);
 		if (report->text.failed || memchr(data, '\0', (size_t)got) || !report_take_lines(report))
 			return err_set(err, RPC_INTERNAL, "crisp-pause: not a word of the protocol");
-		if (report->ready || report->error)
+		if (report->error || (report->ready && (report->pid || !report->wants_pid)))
 			return 0;
 	}
 }
@@ -320,11 +322,12 @@ static int wait_ready(const struct pause_spec *spec, struct pause_started *start
 {
 	bool end = false;
 
+	report->wants_pid = spec->namespaces & NAMESPACE_PID;
 	if (report_read(report, started->hold, ctx, &end, err) < 0)
 		return -1;
-	if (!report->ready)
+	if (end || report->error)
 		return report_error(report, err);
-	if ((spec->namespaces & NAMESPACE_PID) && take_over(&started->process, report, ctx, err) < 0)
+	if (report->wants_pid && take_over(&started->process, report, ctx, err) < 0)
 		return -1;
 	return namespaces_pin(spec->ns_dir, &started->process, spec->namespaces, err);
 }
