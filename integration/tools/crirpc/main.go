@@ -4,22 +4,28 @@
 //
 // METHOD is the bare name (looked up in RuntimeService, then ImageService) or /package.Service/Name. The request is
 // protobuf JSON. The first line of output is the status code's name, the second its message, then the response as JSON.
-// -size N pads the request with N bytes of an unknown field; -raw HEX sends these bytes as the message instead.
+// -size N pads the request with N bytes of an unknown field; -raw HEX sends these bytes as the message instead, and
+// -body HEX as the whole body of the HTTP/2 request. -gzip compresses the message; -claim NAME only says that it is
+// compressed so.
 // After every call a Version is sent on the same connection, and "connection: survived" or "connection: lost ..."
 // ends the output. The exit status is 0 when the call was answered at all, 3 when the connection did not survive.
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -35,6 +41,9 @@ var (
 	timeout  = flag.Duration("t", time.Minute, "deadline of the call")
 	size     = flag.Int("size", 0, "pad the request with an unknown field of so many bytes")
 	raw      = flag.String("raw", "", "send these bytes (hex) as the message")
+	httpBody = flag.String("body", "", "send these bytes (hex) as the HTTP/2 request's body, prefix and all")
+	claim    = flag.String("claim", "", "say that the message is compressed with this")
+	zipped   = flag.Bool("gzip", false, "compress the message with gzip")
 	async    = flag.Duration("cancel", 0, "cancel the call after this time")
 )
 
@@ -49,6 +58,17 @@ func (bytesCodec) Unmarshal(data []byte, v any) error {
 	*v.(*[]byte) = append([]byte(nil), data...)
 	return nil
 }
+
+// claimed is a compression that leaves the bytes as they are.
+type claimed struct{ name string }
+
+type openWriter struct{ io.Writer }
+
+func (openWriter) Close() error { return nil }
+
+func (c claimed) Name() string                               { return c.name }
+func (claimed) Compress(w io.Writer) (io.WriteCloser, error) { return openWriter{w}, nil }
+func (claimed) Decompress(r io.Reader) (io.Reader, error)    { return r, nil }
 
 func fail(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "crirpc: "+format+"\n", args...)
@@ -76,13 +96,27 @@ func find(name string) (string, protoreflect.MethodDescriptor) {
 	return "", nil
 }
 
+func fromHex(text string) []byte {
+	data, err := hex.DecodeString(text)
+	if err != nil {
+		fail("%.20s...: %v", text, err)
+	}
+	return data
+}
+
+func compress(message []byte) []byte {
+	var out bytes.Buffer
+	writer := gzip.NewWriter(&out)
+	if _, err := writer.Write(message); err != nil {
+		fail("gzip: %v", err)
+	}
+	writer.Close()
+	return out.Bytes()
+}
+
 func encode(method protoreflect.MethodDescriptor, text string) []byte {
 	if *raw != "" {
-		body, err := hex.DecodeString(*raw)
-		if err != nil {
-			fail("-raw: %v", err)
-		}
-		return body
+		return fromHex(*raw)
 	}
 	var body []byte
 	if method != nil && text != "" {
@@ -103,6 +137,9 @@ func encode(method protoreflect.MethodDescriptor, text string) []byte {
 		body = protowire.AppendTag(body, 1999, protowire.BytesType)
 		body = protowire.AppendBytes(body, make([]byte, *size))
 	}
+	if *zipped {
+		body = compress(body)
+	}
 	return body
 }
 
@@ -113,8 +150,13 @@ func invoke(conn *grpc.ClientConn, path string, body []byte) ([]byte, error) {
 		time.AfterFunc(*async, cancel)
 	}
 	var reply []byte
-	err := conn.Invoke(ctx, path, &body, &reply, grpc.ForceCodec(bytesCodec{}),
-		grpc.MaxCallSendMsgSize(1<<30), grpc.MaxCallRecvMsgSize(64<<20))
+	options := []grpc.CallOption{grpc.ForceCodec(bytesCodec{}), grpc.MaxCallSendMsgSize(1 << 30),
+		grpc.MaxCallRecvMsgSize(64 << 20)}
+	if *claim != "" {
+		encoding.RegisterCompressor(claimed{*claim})
+		options = append(options, grpc.UseCompressor(*claim))
+	}
+	err := conn.Invoke(ctx, path, &body, &reply, options...)
 	return reply, err
 }
 
@@ -135,9 +177,16 @@ func report(method protoreflect.MethodDescriptor, reply []byte, err error) {
 func main() {
 	flag.Parse()
 	if flag.NArg() < 1 || flag.NArg() > 2 {
-		fail("usage: crirpc [-e SOCKET] [-t TIME] [-size N] [-raw HEX] METHOD [JSON|@FILE]")
+		fail("usage: crirpc [-e SOCKET] [-t TIME] [-size N] [-raw HEX] [-body HEX] [-gzip] [-claim NAME] METHOD [JSON|@FILE]")
 	}
 	path, method := find(flag.Arg(0))
+	if *zipped && *claim == "" {
+		*claim = "gzip"
+	}
+	if *httpBody != "" {
+		survival(callBody(path, fromHex(*httpBody)))
+		return
+	}
 	conn, err := grpc.NewClient("unix://"+*endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		fail("%v", err)
@@ -164,6 +213,10 @@ func main() {
 		os.Exit(3)
 	case <-time.After(50 * time.Millisecond):
 	}
+	survival(err)
+}
+
+func survival(err error) {
 	if err != nil {
 		fmt.Println("connection: broken:", err)
 		os.Exit(3)
