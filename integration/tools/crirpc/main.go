@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/status"
@@ -197,7 +198,12 @@ func main() {
 	if _, err := runtime.Version(context.Background(), &cri.VersionRequest{}); err != nil {
 		fail("Version: %v", err)
 	}
+	// A call can be answered a moment before the channel calls itself ready.
 	before := conn.GetState()
+	for before != connectivity.Ready {
+		conn.WaitForStateChange(context.Background(), before)
+		before = conn.GetState()
+	}
 	lost := make(chan struct{})
 	go func() {
 		if conn.WaitForStateChange(context.Background(), before) {
