@@ -64,6 +64,9 @@ struct runtime_target {
 	bool poststart_hooks; /* config.json has hooks that `start` must run */
 };
 int runtime_start(const struct runtime_target *target, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* Whether a container with a living init has been started, by what runtime_start() (maybe of a crispd that
+ * was killed in it) has left; no binary runs. *ret_when: real ns. False also when that can't be told. */
+bool runtime_has_started(const struct runtime_target *target, const struct process *init, int64_t *ret_when);
 /* Sends a signal to the container's init (pidfd preferred, no binary), or with all=true to every process in
  * it. */
 int runtime_kill(const struct runtime_target *target, const struct process *init, int signal, bool all,

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -203,26 +202,14 @@ static void lost_with_boot(struct container *container)
 	container_settle_later(container); /* so that the next start tells the same */
 }
 
-/*
- * crispd may have been killed between `RUNTIME start` and the saving of that. crun and runc keep a FIFO in
- * their state folder until the container is started (their own `state` tells created from running by it), and
- * taking it away leaves its time on the folder.
- */
+/* crispd may have been killed between the start and the saving of that. */
 static void look_whether_started(struct container *container)
 {
 	struct runtime_target target;
-	struct stat st;
 
-	if (!container_target(container, &target))
-		return;
-	CLEANUP(freep) char *path = xasprintf("%s/%s", target.handler->root, container->id);
-	CLEANUP(fd_closep) int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	const char *status = target.handler->is_crun ? "status" : "state.json";
-	if (dir < 0 || fstat(dir, &st) < 0 || faccessat(dir, status, F_OK, 0) < 0 ||
-	    faccessat(dir, "exec.fifo", F_OK, 0) == 0 || errno != ENOENT)
-		return;
-	container->state = CRI__CONTAINER_STATE__CONTAINER_RUNNING;
-	container->started_at = st.st_mtim.tv_sec * NS_PER_SEC + st.st_mtim.tv_nsec;
+	if (container_target(container, &target) &&
+	    runtime_has_started(&target, &container->init, &container->started_at))
+		container->state = CRI__CONTAINER_STATE__CONTAINER_RUNNING;
 }
 
 static void revive_container(struct container *container, const struct container_state_record *state)

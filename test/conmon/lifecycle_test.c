@@ -58,6 +58,41 @@ static void test_output_exit_code_and_log(void **state)
 	}
 }
 
+static void poke_fifo(const struct box_container *container, bool is_crun)
+{
+	CLEANUP(freep)
+	char *fifo = xasprintf("%s/%s/exec.fifo", container->target.handler->root, container->id);
+	CLEANUP(fd_closep) int fd = open(fifo, (is_crun ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+	char byte = 0;
+
+	assert_true(fd >= 0);
+	assert_int_equal(is_crun ? write(fd, &byte, 1) : read(fd, &byte, 1), 1);
+}
+
+/* Whoever started it was killed before the FIFO was taken away: it is found as started, and starting
+ * succeeds. */
+static void test_start_cut_short(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(runtimes); i++) {
+		struct box_container container;
+		struct monitor_started started;
+		int64_t when = 0, end = clock_mono() + 20 * NS_PER_SEC;
+
+		box_container(&box, runtimes[i], "[\"/bin/sleep\",\"1000\"]", NULL, &container);
+		create(&container, &started);
+		assert_false(runtime_has_started(&container.target, &started.container, &when));
+		poke_fifo(&container, i == 0);
+		while (!runtime_has_started(&container.target, &started.container, &when))
+			assert_true(clock_mono() < end);
+		assert_true(llabs(clock_real() - when) < 60 * NS_PER_SEC);
+		OK(runtime_start(&container.target, NULL, &ok_));
+		assert_true(runtime_has_started(&container.target, &started.container, &when));
+		assert_true(process_alive(&started.container));
+		destroy(&container, &started);
+	}
+}
+
 static void test_kill_and_delete_of_running(void **state)
 {
 	(void)state;
@@ -318,6 +353,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_output_exit_code_and_log),
+		cmocka_unit_test(test_start_cut_short),
 		cmocka_unit_test(test_kill_and_delete_of_running),
 		cmocka_unit_test(test_create_failure_tells_why),
 		cmocka_unit_test(test_reopen_log),

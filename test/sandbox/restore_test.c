@@ -523,28 +523,38 @@ static void test_trash_is_emptied(void **data)
 	assert_true(state_dir_has(state, "root/trash"));
 }
 
-/* crun takes its FIFO away when it starts a container; crispd was killed before it could note that. */
+/*
+ * A created container's init holds a FIFO, which goes when the container is started; crispd was killed before
+ * it could note that. c1: no FIFO any more; c2: held; c3: of no runtime; c4: there, but nobody's.
+ */
 static void test_started_but_not_noted(void **data)
 {
 	struct state_dir *state = *data;
 	struct process monitor = state_dir_process(), init = state_dir_process();
-	const char *const ids[] = { c1, c2, c3 };
+	struct process self = { .pid = getpid(), .pidfd = -1 };
+	const char *const ids[] = { c1, c2, c3, c4 };
+	CLEANUP(fd_closep) int held = -1;
 
+	assert_int_equal(process_start_time(self.pid, &self.start_time), 0);
 	state_dir_add_pod(state, &(struct pod_on_disk){ .id = p1, .name = "web" });
 	for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
 		CLEANUP(freep) char *dir = xasprintf("run/crun/%s", ids[i]);
 		CLEANUP(freep) char *status = xasprintf("%s/status", dir);
 		CLEANUP(freep) char *fifo = xasprintf("%s/exec.fifo", dir);
 
-		state_dir_add_container(state, &(struct container_on_disk){ ids[i], p1, ids[i], "created",
-									    NULL, false, &init, &monitor });
+		state_dir_add_container(
+			state, &(struct container_on_disk){ ids[i], p1, ids[i], "created", NULL, false,
+							    i == 1 ? &self : &init, &monitor });
 		if (i == 2) /* the runtime knows nothing of it */
 			continue;
 		state_dir_mkdir(state, dir);
 		state_dir_put(state, status, "{}");
-		if (i == 1)
+		if (i == 1 || i == 3)
 			assert_int_equal(mkfifoat(state->scratch.dir, fifo, 0600), 0);
+		if (i == 1)
+			held = openat(state->scratch.dir, fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	}
+	assert_true(held >= 0);
 	int64_t now = clock_real();
 	state_dir_open(state);
 	const struct handler *crun = handlers_find(state->handlers, "crun");
@@ -554,6 +564,7 @@ static void test_started_but_not_noted(void **data)
 		assert_between(container_status_of(state, c1)->started_at, now - 60 * NS_PER_SEC, now);
 	assert_int_equal(container_status_of(state, c2)->state, CREATED);
 	assert_int_equal(container_status_of(state, c3)->state, CREATED);
+	assert_int_equal(container_status_of(state, c4)->state, usable ? RUNNING : CREATED);
 	state_dir_close(state);
 	state_dir_end_process(&monitor);
 	state_dir_end_process(&init);
