@@ -33,7 +33,9 @@ struct monitor_spec {
 	const char *exit_dir;   /* <runroot>/exits */
 	const char *attach_dir; /* <runroot>/attach: --socket-dir-path */
 	const char *log_path;   /* absolute; NULL: no log (k8s-file:/dev/null) */
-	int64_t log_size_max;   /* bytes, -1 unlimited */
+	const char
+		*program; /* the container's, as it was asked for, for the text of a failure; may be NULL */
+	int64_t log_size_max; /* bytes, -1 unlimited */
 	bool tty, stdin, stdin_once;
 	bool systemd_cgroup;
 	int cgroup; /* cgroup v2 folder fd conmon starts in; -1: crispd's own */
@@ -46,7 +48,8 @@ struct monitor_started {
 void monitor_started_done(struct monitor_started *started);
 
 /* conmon + `RUNTIME create`. On failure nothing of it is left (the runtime's container is deleted, conmon has
- * ended); the text is the runtime's own error message. */
+ * ended); the text is the runtime's own error message. INVALID_ARGUMENT when that says that the container's
+ * program cannot be run. */
 int monitor_create(const struct monitor_spec *spec, const struct ctx *ctx, struct monitor_started *ret,
 		   struct err *err) MUST_CHECK;
 

@@ -240,12 +240,17 @@ static void clean_message(struct str *line)
 }
 
 /* The text inside {"pid": -1, "message": text}: a runtime's failure. */
-static int runtime_failed(const json_t *json, struct err *err)
+static int runtime_failed(const struct monitor_spec *spec, const json_t *json, struct err *err)
 {
 	const char *message = json_string_value(json_object_get(json, "message"));
 	char text[800];
 
 	verb_message(message ? message : "", text, sizeof(text));
+	const char *problem = verb_program_problem(text);
+	if (problem)
+		return err_set(err, RPC_INVALID_ARGUMENT,
+			       "create container: program \"%.200s\" cannot be run: %s",
+			       spec->program ? spec->program : "", problem);
 	return err_set(err, RPC_INTERNAL, "create container: %s",
 		       *text ? text : "the runtime failed without a word");
 }
@@ -266,7 +271,7 @@ static int parse_answer(struct create *create, struct str *line, pid_t *ret, str
 		return err_prefix(err, "answer of the monitor");
 	pid = json_object_get(json, "pid");
 	if (!json_is_integer(pid) || json_integer_value(pid) <= 1 || json_integer_value(pid) > INT32_MAX)
-		return runtime_failed(json, err);
+		return runtime_failed(create->spec, json, err);
 	*ret = (pid_t)json_integer_value(pid);
 	return 0;
 }

@@ -76,6 +76,43 @@ void verb_message(const char *output, char *text, size_t size)
 			*c = '?';
 }
 
+/* runc: `[...] unable to start container process: exec: "NAME": REASON`, from 1.2 on with "error during
+ * container init" in between, before 1.1 `starting container process caused: exec: "NAME": REASON`. A hook
+ * that cannot be run is told in other words. */
+static const char *runc_problem(const char *message)
+{
+	static const char *const openings[] = { "container process: exec: \"", "container init: exec: \"",
+						"container process caused: exec: \"" };
+
+	for (size_t i = 0; i < ARRAY_LEN(openings); i++) {
+		const char *name = strstr(message, openings[i]);
+		const char *end = name ? strstr(name + strlen(openings[i]), "\": ") : NULL;
+
+		if (end)
+			return end + strlen("\": ");
+	}
+	return NULL;
+}
+
+/* crun: "executable file `NAME` not found in $PATH: REASON" for whatever cannot be found, also with slashes,
+ * and "open executable: REASON". */
+static const char *crun_problem(const char *message)
+{
+	static const char absent[] = "` not found in $PATH: ", closed[] = "open executable: ";
+	const char *end = strstr(message, absent);
+
+	if (str_has_prefix(message, "executable file `") && end)
+		return end + strlen(absent);
+	return str_has_prefix(message, closed) ? message + strlen(closed) : NULL;
+}
+
+const char *verb_program_problem(const char *message)
+{
+	const char *problem = crun_problem(message);
+
+	return problem ? problem : runc_problem(message);
+}
+
 int verb_run(const struct runtime_target *target, const char *const *words, const struct ctx *ctx,
 	     struct err *err)
 {

@@ -69,6 +69,9 @@ struct spec_input {
 	const char *image_name; /* the same */
 };
 
+/* The container's program: the first word of its command line, borrowed. NULL when there is none. */
+const char *spec_program(const struct spec_input *input);
+
 /* INVALID_ARGUMENT, FAILED_PRECONDITION. */
 int spec_check(const struct spec_input *input, struct err *err) MUST_CHECK;
 /* *ret_json: config.json's text, malloc'd. Makes missing host directories of bind mounts, image volumes and

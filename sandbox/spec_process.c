@@ -62,6 +62,20 @@ static void append_all(struct spec_context *context, json_t *array, char *const 
 		json_array_append_new(array, spec_text(context, items[i]));
 }
 
+const char *spec_program(const struct spec_input *input)
+{
+	const Cri__ContainerConfig *config = input->config;
+	const struct image_config *image = input->image;
+
+	if (config->n_command)
+		return config->command[0];
+	if (image && image->entrypoint.len)
+		return image->entrypoint.items[0];
+	if (config->n_args)
+		return config->args[0];
+	return image && image->cmd.len ? image->cmd.items[0] : NULL;
+}
+
 static int command_line(struct spec_context *context, json_t *args, struct err *err)
 {
 	const Cri__ContainerConfig *config = context->input->config;
@@ -75,7 +89,7 @@ static int command_line(struct spec_context *context, json_t *args, struct err *
 		append_all(context, args, config->args, config->n_args);
 	else if (!config->n_command && image)
 		append_all(context, args, image->cmd.items, image->cmd.len);
-	if (json_array_size(args) == 0 || str_empty(json_string_value(json_array_get(args, 0))))
+	if (str_empty(spec_program(context->input)))
 		return err_set(err, RPC_INVALID_ARGUMENT,
 			       "no command specified: neither the request nor the image has one");
 	return 0;

@@ -25,6 +25,7 @@ static const char script_text[] =
 	"$verb-hang) sleep %s & sleep %s;;\n"
 	"$verb-fail) echo warning: first >&2; echo 'time=\"x\" level=error msg=\"it went \\\"boom\\\"\"' >&2; exit 3;;\n"
 	"$verb-crun) echo '2026-11-22T03:40:00.123456Z: cannot do it' >&2; exit 1;;\n"
+	"$verb-absent) echo 'executable file `/bin/x` not found in $PATH: No such file or directory' >&2; exit 1;;\n"
 	"$verb-silent) exit 4;;\n"
 	"$verb-binary) printf 'bad \\377\\001 bytes\\n' >&2; exit 1;;\n"
 	"$verb-flood) i=0; while [ $i -lt 3000 ]; do echo 01234567890123456789012345678901234567890123456789 >&2; i=$((i+1)); done; exit 1;;\n"
@@ -62,6 +63,7 @@ static int count_of(const char *argument)
 static void make(struct box_container *container)
 {
 	box_container(&box, "fake", "[]", NULL, container);
+	container->spec.program = "/bin/x";
 }
 
 /* The link to a container's attach socket outlives its monitor; the owner of the folder removes it. */
@@ -105,6 +107,8 @@ static void test_create_fails(void **state)
 	(void)state;
 	refuse("create-fail", RPC_INTERNAL, "it went \"boom\"");
 	refuse("create-crun", RPC_INTERNAL, "create container: cannot do it");
+	refuse("create-absent", RPC_INVALID_ARGUMENT,
+	       "program \"/bin/x\" cannot be run: No such file or directory");
 	refuse("create-silent", RPC_INTERNAL, "");
 	refuse("create-binary", RPC_INTERNAL, "bad ?? bytes");
 }

@@ -30,6 +30,43 @@ static void test_messages(void **state)
 	      "012345678901234567890123456789012345678901234567890123456789012");
 }
 
+static void check_problem(const char *message, const char *expected)
+{
+	const char *problem = verb_program_problem(message);
+
+	if (!expected)
+		assert_null(problem);
+	else
+		assert_string_equal(problem ? problem : "none", expected);
+}
+
+static void test_program_problems(void **state)
+{
+	(void)state;
+	check_problem("executable file `/no/such` not found in $PATH: No such file or directory",
+		      "No such file or directory");
+	check_problem("open executable: Permission denied", "Permission denied");
+	check_problem(
+		"runc create failed: unable to start container process: exec: \"/a\": stat /a: no such file or directory",
+		"stat /a: no such file or directory");
+	check_problem("runc create failed: unable to start container process: error during container init: "
+		      "exec: \"a\": executable file not found in $PATH",
+		      "executable file not found in $PATH");
+	check_problem(
+		"container_linux.go:380: starting container process caused: exec: \"a\": permission denied",
+		"permission denied");
+	/* What is not about the container's own program. */
+	check_problem("", NULL);
+	check_problem("open executable", NULL);
+	check_problem("cannot open executable: no", NULL);
+	check_problem("executable file `cut", NULL);
+	check_problem(
+		"runc create failed: error running prestart hook #0: exec: \"/hook\": permission denied",
+		NULL);
+	check_problem("runc create failed: unable to start container process: exec: \"cut", NULL);
+	check_problem("error mounting \"/x\" to rootfs: no such file or directory", NULL);
+}
+
 static void test_argv(void **state)
 {
 	struct handler handler = { .name = "crun", .path = "/usr/bin/crun", .root = "/run/crisp/crun" };
@@ -46,6 +83,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_program_problems),
 		cmocka_unit_test(test_argv),
 	};
 
