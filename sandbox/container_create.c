@@ -1,10 +1,9 @@
 /*
  * CreateContainer. The steps and what undoes them:
  *
- *   config.json            the record that this container may exist: from here on a crash is undone at the
- * next start rootfs                 overlay_unmount bundle, spec           gone with the directory conmon +
- * create        runtime_delete (monitor_create undoes its own failure) state.json             the container
- * exists
+ *   config.json      the record that this container may exist: from here on a crash is undone at the next
+ * start rootfs           overlay_unmount bundle, spec     gone with the directory conmon + create
+ * runtime_delete (monitor_create undoes its own failure) state.json       the container exists
  *
  * Creating passes the pod's gate, so a pod that is being stopped gets no new container.
  */
@@ -20,11 +19,12 @@
 #include "image/overlay.h"
 #include "proto/message.h"
 #include "sandbox/container.h"
+#include "sandbox/log_place.h"
 #include "sandbox/pod_check.h"
 #include "sandbox/pod_files.h"
 #include "sandbox/store.h"
 
-enum { CREATE_SECONDS = 240, LOG_PATH_MAX = 2048 };
+enum { CREATE_SECONDS = 240 };
 
 struct create {
 	struct sandboxes *owner;
@@ -42,21 +42,6 @@ static void create_free(void *data)
 	free(create);
 }
 
-static int check_log_path(const Cri__ContainerConfig *config, const struct pod *pod, struct err *err)
-{
-	CLEANUP(freep) char *rooted = xasprintf("/%s", config->log_path);
-
-	if (!*config->log_path)
-		return 0;
-	if (config->log_path[0] == '/' || strlen(config->log_path) > LOG_PATH_MAX)
-		return err_set(err, RPC_INVALID_ARGUMENT, "log_path is absolute or too long: %.100s",
-			       config->log_path);
-	if (!*pod->config->log_directory)
-		return err_set(err, RPC_INVALID_ARGUMENT,
-			       "log_path is set, but the pod sandbox has no log_directory");
-	return host_path_check("log_path", rooted, err);
-}
-
 static int check(const Cri__CreateContainerRequest *request, struct err *err)
 {
 	const Cri__ContainerConfig *config = request->config;
@@ -72,28 +57,11 @@ static int check(const Cri__CreateContainerRequest *request, struct err *err)
 	return 0;
 }
 
-/* The directories that a log is written below are made if missing, without following links of others. */
 static int make_log_dir(const struct container *container, struct err *err)
 {
-	CLEANUP(fd_closep) int root = -1;
-	CLEANUP(fd_closep) int dir = -1;
-	CLEANUP(freep) char *relative = xstrdup(container->config->log_path);
-	char *slash = strrchr(relative, '/');
-
 	if (!container->log_path)
 		return 0;
-	root = dir_make(AT_FDCWD, container->pod->config->log_directory, 0755, err);
-	if (root < 0 || !slash)
-		return root < 0 ? -1 : 0;
-	*slash = '\0';
-	dir = make_in_root(root, relative, 0755, err);
-	if (dir < 0)
-		return -1;
-	fd_close(TAKE_FD(dir));
-	/* A link inside would have been resolved as if log_directory were "/": what conmon opens must be the
-	 * same place. */
-	dir = open_beneath(root, relative, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
-	return dir < 0 ? err_set(err, RPC_INVALID_ARGUMENT, "log_path leads out of the log directory") : 0;
+	return log_place_make(container->pod->config->log_directory, container->config->log_path, err);
 }
 
 static int make_dirs(struct container *container, struct err *err)
@@ -251,12 +219,17 @@ static int build_spec(struct container *container, const struct image *image, st
 	return write_spec(container, spec, err);
 }
 
-static int start_monitor(struct container *container, const struct ctx *ctx, struct err *err)
+static int start_monitor(struct container *container, const struct image *image, const struct ctx *ctx,
+			 struct err *err)
 {
 	CLEANUP(monitor_started_done) struct monitor_started started = { PROCESS_INIT, PROCESS_INIT };
 	struct monitor_spec spec;
+	struct spec_input input;
 
+	fill_input(container, &input);
+	input.image = &image->config;
 	container_monitor_spec(container, &spec);
+	spec.program = spec_program(&input);
 	if (monitor_create(&spec, ctx, &started, err) < 0)
 		return -1;
 	lock_take(&container->lock);
@@ -300,6 +273,7 @@ static struct container *new_container(struct create *create, const struct image
 		.arena = TAKE(create->arena),
 		.config = config,
 		.image = { .id = xstrdup(image->id),
+			   .name = container_image_name(config->image, image),
 			   .ref = xstrdup(image->repo_digests.len ? image->repo_digests.items[0] : image->id),
 			   .stop_signal =
 				   xstrdup(image->config.stop_signal ? image->config.stop_signal : "") },
@@ -319,7 +293,8 @@ static int create_gated(struct create *create, const struct ctx *ctx, char **ret
 	if (!create->pod->handler || create->pod->handler->problem)
 		return err_set(err, RPC_FAILED_PRECONDITION,
 			       "runtime handler of pod sandbox %s cannot be used", create->pod->id);
-	if (check_log_path(create->request->config, create->pod, err) < 0)
+	if (*create->request->config->log_path &&
+	    log_place_check(create->pod->config->log_directory, create->request->config->log_path, err) < 0)
 		return -1;
 	if (images_find(create->owner->images, create->request->config->image->image, &image, err) < 0)
 		return -1;
@@ -332,7 +307,7 @@ static int create_gated(struct create *create, const struct ctx *ctx, char **ret
 		return -1;
 	if (make_dirs(container, err) < 0 || make_log_dir(container, err) < 0 ||
 	    mount_rootfs(container, image, err) < 0 || build_spec(container, image, err) < 0 ||
-	    start_monitor(container, ctx, err) < 0) {
+	    start_monitor(container, image, ctx, err) < 0) {
 		container_undo(container);
 		return -1;
 	}

@@ -2,10 +2,13 @@
 #include "sandbox/pod_check.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "base/str.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/log_place.h"
 #include "sandbox/pod.h"
 #include "sandbox/pod_files.h"
 #include "sandbox/strings.h"
@@ -174,6 +177,69 @@ int pod_check(const Cri__RunPodSandboxRequest *request, const struct config *con
 	    check_namespaces(pod, err) < 0 || check_ports(pod, err) < 0 || check_security(pod, err) < 0)
 		return -1;
 	return check_files(pod, err);
+}
+
+static bool is_wildcard(const char *address)
+{
+	return str_empty(address) || str_eq(address, "0.0.0.0") || str_eq(address, "::");
+}
+
+/* Whether packets to this address end at this host. */
+static bool is_local(const char *text, const struct ifaddrs *interfaces)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+	bool is_v4 = inet_pton(AF_INET, text, &v4) == 1;
+
+	if (!is_v4 && inet_pton(AF_INET6, text, &v6) != 1)
+		return false;
+	if (is_v4 && ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET)
+		return true;
+	for (const struct ifaddrs *at = interfaces; at; at = at->ifa_next) {
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+
+		if (at->ifa_addr && is_v4 && at->ifa_addr->sa_family == AF_INET) {
+			memcpy(&in, at->ifa_addr, sizeof(in));
+			if (in.sin_addr.s_addr == v4.s_addr)
+				return true;
+		} else if (at->ifa_addr && !is_v4 && at->ifa_addr->sa_family == AF_INET6) {
+			memcpy(&in6, at->ifa_addr, sizeof(in6));
+			if (memcmp(&in6.sin6_addr, &v6, sizeof(v6)) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* A rule for an address of another host would catch what only passes through this one (CVE-2025-67499). */
+static int check_host_ips(const Cri__PodSandboxConfig *pod, struct err *err)
+{
+	const char *foreign = NULL;
+	struct ifaddrs *interfaces = NULL;
+
+	for (size_t i = 0; i < pod->n_port_mappings && !foreign; i++) {
+		const Cri__PortMapping *port = pod->port_mappings[i];
+
+		if (port->host_port == 0 || is_wildcard(port->host_ip))
+			continue;
+		if (!interfaces && getifaddrs(&interfaces) < 0)
+			return err_errno(err, "list this host's addresses");
+		if (!is_local(port->host_ip, interfaces))
+			foreign = port->host_ip;
+	}
+	freeifaddrs(interfaces);
+	if (foreign)
+		return err_set(err, RPC_INVALID_ARGUMENT,
+			       "port mapping has a host IP that is not this host's: %.64s", foreign);
+	return 0;
+}
+
+int pod_check_host(const Cri__PodSandboxConfig *pod, struct err *err)
+{
+	if (pod_namespace_options(pod)->network == CRI__NAMESPACE_MODE__POD && check_host_ips(pod, err) < 0)
+		return -1;
+	return *pod->log_directory ? log_directory_check(pod->log_directory, err) : 0;
 }
 
 static int add_sysctl(struct pod_sysctls *list, const struct pause_sysctl *sysctl, unsigned int namespaces,

@@ -1,6 +1,6 @@
 /*
  * What of a RunPodSandbox request can be refused before anything is made (lessons: bad input 1-9), and the
- * small lists that are derived from it. Pure functions over the request.
+ * small lists that are derived from it. Pure functions over the request but for pod_check_host().
  */
 #ifndef SANDBOX_POD_CHECK_H
 #define SANDBOX_POD_CHECK_H
@@ -16,6 +16,9 @@ enum { METADATA_PART_MAX = 1024, PORTS_MAX = 4096 };
 
 int pod_check(const Cri__RunPodSandboxRequest *request, const struct config *config,
 	      struct err *err) MUST_CHECK;
+/* What depends on this host as it is now: a port mapping's host IP must be one of its addresses, and
+ * log_directory must not lead over other people's links (log_place.h). INVALID_ARGUMENT. */
+int pod_check_host(const Cri__PodSandboxConfig *pod, struct err *err) MUST_CHECK;
 /* One part of a metadata: not empty, at most METADATA_PART_MAX bytes, all printable. */
 int metadata_part_check(const char *what, const char *value, struct err *err) MUST_CHECK;
 /* An absolute host path without "." and ".." components. */

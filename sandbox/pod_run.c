@@ -1,10 +1,12 @@
 /*
  * RunPodSandbox. The steps and what undoes them:
  *
- *   config.json            the record that this pod may exist: from here on a crash is undone at the next
- * start cgroup                 cgroup_remove (if it is ours) pause + namespaces     pause_stop,
- * namespaces_unpin files, shm             pod_files_remove network                network_detach state.json
- * the pod exists
+ *   config.json         the record that this pod may exist: from here on a crash is undone at the next start
+ *   cgroup              cgroup_remove (if it is ours)
+ *   pause + namespaces  pause_stop, namespaces_unpin
+ *   files, shm          pod_files_remove
+ *   network             network_detach
+ *   state.json          the pod exists
  *
  * Every undo is idempotent, so a failure anywhere runs pod_destroy(), which is also what removes a pod; what
  * cannot be undone at once stays recorded on disk and in the leftovers, which are tried again.
@@ -184,7 +186,7 @@ static int run(void *data, const struct ctx *ctx, char **ret, struct err *err)
 		return err_set(err, RPC_FAILED_PRECONDITION, "runtime handler \"%s\" cannot be used: %s",
 			       run->request->runtime_handler,
 			       pod->handler ? pod->handler->problem : "not configured");
-	if (check_sysctls(pod, err) < 0)
+	if (check_sysctls(pod, err) < 0 || pod_check_host(pod->config, err) < 0)
 		return -1;
 	if (make_dir(pod, err) < 0 || build(pod, ctx, err) < 0) {
 		undo(pod);

@@ -212,6 +212,39 @@ static void test_paths(void **state)
 	refuse_all(*state, rows, ARRAY_LEN(rows));
 }
 
+static int check_host(const struct world *world, const char *text, struct err *err)
+{
+	return pod_check_host(request_of(world, text)->config, err);
+}
+
+#define HOST_IP(ip) POD("\"portMappings\":[{\"containerPort\":80,\"hostPort\":8080,\"hostIp\":\"" ip "\"}]")
+
+/* An address of documentation blocks (RFC 5737, RFC 3849) is nobody's. */
+static void test_host(void **state)
+{
+	static const char *const good[] = {
+		POD("\"hostname\":\"a\""),
+		HOST_IP(""),
+		HOST_IP("0.0.0.0"),
+		HOST_IP("::"),
+		HOST_IP("127.0.0.1"),
+		HOST_IP("127.9.9.9"),
+		POD("\"portMappings\":[{\"containerPort\":80,\"hostIp\":\"192.0.2.7\"}]"),
+		POD("\"logDirectory\":\"/var/log/pods/x\""),
+	};
+	static const char *const bad[] = { HOST_IP("192.0.2.7"), HOST_IP("2001:db8::7"), HOST_IP("224.0.0.1"),
+					   HOST_IP("::ffff:192.0.2.7"), POD("\"logDirectory\":\"/dev/fd\"") };
+	struct err err = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		if (check_host(*state, good[i], &err) < 0)
+			fail_msg("%s: %s", good[i], err.text);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_int_equal(check_host(*state, bad[i], &err), -1);
+		assert_int_equal(err.code, RPC_INVALID_ARGUMENT);
+	}
+}
+
 static void test_namespaces(void **state)
 {
 	static const struct row rows[] = {
@@ -335,6 +368,7 @@ int main(void)
 		cmocka_unit_test(test_dns),
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_host),
 		cmocka_unit_test(test_namespaces),
 		cmocka_unit_test(test_user_namespaces),
 		cmocka_unit_test(test_sysctls),
