@@ -54,6 +54,7 @@ struct container *container_new_take(struct container_birth *birth)
 	container->cgroup_path = cgroup_container_path(birth->pod->cgroup_path, container->id);
 	container->created_at = clock_real();
 	container->state = CRI__CONTAINER_STATE__CONTAINER_CREATED;
+	container->kill_at = NO_DEADLINE;
 	container->reason = xstrdup("");
 	container->message = xstrdup("");
 	container->init = (struct process)PROCESS_INIT;
@@ -74,6 +75,7 @@ struct container *container_ref(struct container *container)
 void container_image_done(struct container_image *image)
 {
 	free(image->id);
+	free(image->name);
 	free(image->ref);
 	free(image->stop_signal);
 	strv_done(&image->layers);
@@ -173,6 +175,7 @@ int container_save_config(struct container *container, struct err *err)
 		.created_at = container->created_at,
 		.pod_id = container->pod->id,
 		.image_id = container->image.id,
+		.image_name = container->image.name,
 		.image_ref = container->image.ref,
 		.image_stop_signal = container->image.stop_signal,
 		.layers = { .items = container->image.layers.items, .len = container->image.layers.len },
@@ -348,22 +351,65 @@ int container_watch(struct container *container, struct err *err)
 	return 0;
 }
 
-int container_wait_exit(struct container *container, const struct ctx *ctx, struct err *err)
+/* A client that goes away cannot wake this condition, so the wait is cut into slices that look. */
+static int wait_exit(struct container *container, bool grace, const struct ctx *ctx, struct err *err)
 {
-	/* A client that goes away cannot wake this condition, so the wait is cut into slices that look. */
 	int failed = 0;
 
 	lock_take(&container->lock);
 	while (container->state != CRI__CONTAINER_STATE__CONTAINER_EXITED && !failed) {
-		int64_t slice = clock_deadline_in(250 * NS_PER_MS);
+		int64_t until = clock_deadline_in(250 * NS_PER_MS);
 		int64_t deadline = ctx_deadline(ctx);
 
-		cond_wait_until(&container->changed, &container->lock, deadline < slice ? deadline : slice);
+		if (grace && container->kill_at <= clock_mono())
+			break;
+		if (grace && container->kill_at < until)
+			until = container->kill_at;
+		cond_wait_until(&container->changed, &container->lock, deadline < until ? deadline : until);
 		if (container->state != CRI__CONTAINER_STATE__CONTAINER_EXITED)
 			failed = ctx_check(ctx, "waiting for the container to exit", err);
 	}
 	lock_drop(&container->lock);
 	return failed;
+}
+
+int container_wait_exit(struct container *container, const struct ctx *ctx, struct err *err)
+{
+	return wait_exit(container, false, ctx, err);
+}
+
+int container_wait_grace(struct container *container, const struct ctx *ctx, struct err *err)
+{
+	return wait_exit(container, true, ctx, err);
+}
+
+void container_stop_begin(struct container *container, int64_t grace)
+{
+	int64_t kill_at = clock_deadline_in(grace);
+
+	lock_take(&container->lock);
+	container->stops++;
+	if (kill_at < container->kill_at) {
+		container->kill_at = kill_at;
+		cond_broadcast(&container->changed);
+	}
+	lock_drop(&container->lock);
+}
+
+void container_stop_end(struct container *container)
+{
+	lock_take(&container->lock);
+	if (--container->stops == 0)
+		container->kill_at = NO_DEADLINE;
+	lock_drop(&container->lock);
+}
+
+bool container_grace_over(struct container *container)
+{
+	lock_take(&container->lock);
+	bool over = container->kill_at <= clock_mono();
+	lock_drop(&container->lock);
+	return over;
 }
 
 int container_signal(struct container *container, int signal, const struct ctx *ctx, struct err *err)

@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "conmon/exec.h"
 #include "conmon/monitor.h"
+#include "image/image.h"
 #include "proto/cri.pb-c.h"
 #include "sandbox/pod.h"
 #include "sandbox/users.h"
@@ -25,6 +26,7 @@
 
 struct container_image { /* what of the image the container keeps, whatever becomes of the image */
 	char *id;        /* "sha256:.." */
+	char *name;      /* container_image_name() at the time; NULL in state of an older crisp */
 	char *ref;       /* a repo digest, else the id */
 	char *stop_signal;
 	struct strv layers; /* chain IDs */
@@ -53,8 +55,11 @@ struct container {
 	/* under lock */
 	Cri__ContainerState state;
 	bool removed;
-	bool doomed;  /* being removed: its state on disk does not matter any more */
-	bool settled; /* after the exit: the runtime's container is deleted and the state is on disk */
+	bool doomed;     /* being removed: its state on disk does not matter any more */
+	int stops;       /* StopContainer and what else ends it, under way */
+	int64_t kill_at; /* clock_mono() ns: the earliest end of the graces they give; NO_DEADLINE: no stops
+			  */
+	bool settled;    /* after the exit: the runtime's container is deleted and the state is on disk */
 	int64_t started_at, finished_at;
 	int32_t exit_code;
 	char *reason, *message; /* never NULL */
@@ -62,6 +67,9 @@ struct container {
 	struct watch *watch; /* of the monitor */
 };
 
+/* What the image is called for people, as a kubelet asks for it by its id: of its names the one that the
+ * client wrote, else its first tag, its first digest, or what was asked for. malloc'd. */
+char *container_image_name(const Cri__ImageSpec *asked, const struct image *image);
 char *container_identity(const char *pod_id, const Cri__ContainerMetadata *metadata);
 
 struct container_birth {
@@ -97,6 +105,14 @@ int container_watch(struct container *container, struct err *err) MUST_CHECK;
 void container_check_exit(struct container *container, bool monitor_gone);
 /* Waits until EXITED; DEADLINE_EXCEEDED or CANCELLED. */
 int container_wait_exit(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* The same, but success also once the shortest grace of all stops under way is over. */
+int container_wait_grace(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* Around every stop, outside the gate: whoever is waiting inside for a longer grace hears of a shorter one at
+ * once. grace in ns. */
+void container_stop_begin(struct container *container, int64_t grace);
+void container_stop_end(struct container *container);
+/* Whether the shortest grace of all stops under way is over. */
+bool container_grace_over(struct container *container);
 /* Marks EXITED with the given facts, if not so already. */
 struct container_exit {
 	int32_t code;

@@ -66,10 +66,13 @@ static int remove_gated(struct container *container, const struct ctx *ctx, stru
 
 int container_remove_object(struct container *container, const struct ctx *ctx, struct err *err)
 {
-	if (gate_enter(&container->gate, ctx, "RemoveContainer", err) < 0)
-		return -1;
-	int failed = remove_gated(container, ctx, err);
-	gate_leave(&container->gate);
+	container_stop_begin(container, 0);
+	int failed = gate_enter(&container->gate, ctx, "RemoveContainer", err);
+	if (!failed) {
+		failed = remove_gated(container, ctx, err);
+		gate_leave(&container->gate);
+	}
+	container_stop_end(container);
 	return failed;
 }
 

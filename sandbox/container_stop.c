@@ -1,7 +1,9 @@
 /*
  * StopContainer: the stop signal, the grace the client gives, then SIGKILL to everything in the container.
- * Idempotent; a second caller waits at the gate and finds it done. The grace is cut short by nothing but the
- * exit; when the client's own deadline comes first, it is told so and the container keeps the signal it got.
+ * Idempotent; a second caller waits at the gate and finds it done. The grace ends with the exit, or with the
+ * shortest grace of all who are waiting: a kubelet in a hurry sends a second StopContainer, RemoveContainer
+ * and StopPodSandbox come with none. When the client's own deadline comes first, it is told so and the
+ * container keeps the signal it got.
  */
 #include <signal.h>
 
@@ -24,37 +26,34 @@ static int kill_bounded(struct container *container, const struct ctx *ctx, stru
 }
 
 /* 0: exited or the grace is over; -1: the call is over. */
-static int ask_and_wait(struct container *container, int64_t grace, const struct ctx *ctx, struct err *err)
+static int ask_and_wait(struct container *container, const struct ctx *ctx, struct err *err)
 {
 	int signal = stop_signal_number(container->config->stop_signal, container->image.stop_signal);
-	struct ctx waiting;
-	struct err wait_err;
 
 	if (container_signal(container, signal, ctx, err) < 0)
 		return -1;
-	ctx_init_child(&waiting, ctx, clock_deadline_in(grace));
-	int failed = container_wait_exit(container, &waiting, &wait_err);
-	ctx_done(&waiting);
-	return failed ? ctx_check(ctx, "StopContainer", err) : 0;
+	return container_wait_grace(container, ctx, err);
 }
 
-static int stop_gated(struct container *container, int64_t grace, const struct ctx *ctx, struct err *err)
+static int stop_gated(struct container *container, const struct ctx *ctx, struct err *err)
 {
-	Cri__ContainerState state = container_state(container);
-
 	/* A container that was never started has nobody to hear a signal. */
-	if (grace > 0 && state == CRI__CONTAINER_STATE__CONTAINER_RUNNING &&
-	    ask_and_wait(container, grace, ctx, err) < 0)
+	if (!container_grace_over(container) &&
+	    container_state(container) == CRI__CONTAINER_STATE__CONTAINER_RUNNING &&
+	    ask_and_wait(container, ctx, err) < 0)
 		return -1;
 	return kill_bounded(container, ctx, err);
 }
 
 static int stop(struct container *container, int64_t grace, const struct ctx *ctx, struct err *err)
 {
-	if (gate_enter(&container->gate, ctx, "StopContainer", err) < 0)
-		return -1;
-	int failed = stop_gated(container, grace, ctx, err);
-	gate_leave(&container->gate);
+	container_stop_begin(container, grace);
+	int failed = gate_enter(&container->gate, ctx, "StopContainer", err);
+	if (!failed) {
+		failed = stop_gated(container, ctx, err);
+		gate_leave(&container->gate);
+	}
+	container_stop_end(container);
 	return failed;
 }
 

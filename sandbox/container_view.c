@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "image/reference.h"
 #include "proto/map_entry.h"
 #include "proto/message.h"
 #include "proto/message_json.h"
@@ -51,6 +52,33 @@ static void copy_changing(struct container *container, struct arena *arena, Cri_
 	lock_drop(&container->lock);
 }
 
+/* The name by which the image has this one, when it has. */
+static char *known_name(const char *asked, const struct image *image)
+{
+	CLEANUP(reference_done) struct reference reference = { 0 };
+	CLEANUP(freep) char *repository = NULL;
+	CLEANUP(freep) char *name = NULL;
+
+	if (reference_parse(asked, &reference, NULL) < 0)
+		return NULL;
+	repository = reference_normalise(reference.name);
+	name = reference_text(&reference, repository);
+	return strv_has(&image->repo_tags, name) || strv_has(&image->repo_digests, name) ? TAKE(name) : NULL;
+}
+
+char *container_image_name(const Cri__ImageSpec *asked, const struct image *image)
+{
+	char *name = known_name(asked->user_specified_image, image);
+
+	if (!name)
+		name = known_name(asked->image, image);
+	if (name)
+		return name;
+	if (image->repo_tags.len)
+		return xstrdup(image->repo_tags.items[0]);
+	return xstrdup(image->repo_digests.len ? image->repo_digests.items[0] : asked->image);
+}
+
 static Cri__ContainerStatus *status_of(struct container *container, struct arena *arena)
 {
 	const Cri__ContainerConfig *config = container->config;
@@ -60,6 +88,8 @@ static Cri__ContainerStatus *status_of(struct container *container, struct arena
 	status->metadata = message_clone(&config->metadata->base, arena);
 	status->created_at = container->created_at;
 	status->image = message_clone(&config->image->base, arena);
+	if (container->image.name)
+		status->image->image = arena_strdup(arena, container->image.name);
 	status->image_ref = arena_strdup(arena, container->image.ref);
 	status->image_id = arena_strdup(arena, container->image.id);
 	status->n_labels = config->n_labels;

@@ -40,6 +40,7 @@ const struct json_field container_config_fields[] = {
 	  0 },
 	{ "imageId", JSON_FIELD_STRING, offsetof(struct container_config_record, image_id), JSON_NEEDED, NULL,
 	  0 },
+	{ "imageName", JSON_FIELD_STRING, offsetof(struct container_config_record, image_name), 0, NULL, 0 },
 	{ "imageRef", JSON_FIELD_STRING, offsetof(struct container_config_record, image_ref), JSON_NEEDED,
 	  NULL, 0 },
 	{ "stopSignal", JSON_FIELD_STRING, offsetof(struct container_config_record, image_stop_signal), 0,

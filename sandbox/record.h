@@ -41,7 +41,7 @@ struct container_config_record {
 	int64_t version;
 	int64_t created_at;
 	char *pod_id;
-	char *image_id, *image_ref, *image_stop_signal;
+	char *image_id, *image_name, *image_ref, *image_stop_signal;
 	struct json_strings layers;
 	char *log_path;
 	json_t *config; /* ContainerConfig */

@@ -266,6 +266,7 @@ static struct container *container_of(struct loaded *loaded, const struct contai
 		.arena = TAKE(loaded->arena),
 		.config = request,
 		.image = { .id = xstrdup(config->image_id),
+			   .name = xstrdup_null(config->image_name),
 			   .ref = xstrdup(config->image_ref),
 			   .stop_signal =
 				   xstrdup(config->image_stop_signal ? config->image_stop_signal : "") },

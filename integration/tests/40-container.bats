@@ -86,6 +86,17 @@ log_file() {
 	kill -0 "$(jq -r .info.pid <<<"$output")"
 }
 
+@test "the image has a name for people, also when it was asked for by its id" {
+	local id image digest
+	image=$(crictl inspecti "$BUSYBOX" | jq -r .status.id)
+	digest=$(crictl inspecti "$BUSYBOX" | jq -r '.status.repoDigests[0]')
+	id=$(make by-id ".image = {image: \"$image\", user_specified_image: \"$BUSYBOX\"}")
+	is "$(container_field "$id" '"\(.image.image) \(.imageId) \(.imageRef)"')" "$BUSYBOX $image $digest"
+	id=$(make by-prefix ".image = {image: \"${image:7:12}\"}")
+	is "$(container_field "$id" .image.image)" "$BUSYBOX"
+	is "$(crirpc -e "$SERVER_SOCKET" ListContainers '{}' | sed -n 3p | jq -r '[.containers[].imageId] | unique[]')" "$image"
+}
+
 @test "ps lists by id, name, pod, label and state" {
 	local one two
 	one=$(launch one)
@@ -167,6 +178,57 @@ log_file() {
 	is "$(container_field "$id" .exitCode)" 137
 }
 
+# A container that hears of its stop, says so in its log, and stays; prints the id.
+launch_stubborn() {
+	# shellcheck disable=SC2016
+	launch "$1" '.command = ["sh", "-c", "trap \"echo asked\" TERM; while :; do sleep 0.1; done"]'
+}
+
+# stop_slowly ID NAME: a StopContainer with a grace of a minute, under way; its code will be in the file slow.NAME.
+stop_slowly() {
+	crirpc -e "$SERVER_SOCKET" -t 90s StopContainer "{\"container_id\": \"$1\", \"timeout\": 60}" >"$BATS_TEST_TMPDIR/slow.$2" 3>&- &
+	asked() { grep -q asked "$(log_file "$1")"; }
+	within 10 asked "$2"
+}
+
+# all_over NAME FROM: that stop has been answered too, long before its minute.
+all_over() {
+	answered() { [ "$(head -n 1 "$BATS_TEST_TMPDIR/slow.$1")" = OK ]; }
+	within 10 answered "$1"
+	[ $(($(now_ms) - $2)) -lt $((20000 * CRISP_SLOW)) ]
+}
+
+@test "a stop with a shorter grace, a removal and the end of the pod do not wait for a long stop" {
+	only_crisp
+	local id from
+	id=$(launch_stubborn zero)
+	stop_slowly "$id" zero
+	from=$(now_ms)
+	is "$(rpc_code StopContainer "{\"container_id\": \"$id\", \"timeout\": 0}")" OK
+	all_over zero "$from"
+	is "$(container_field "$id" '"\(.state) \(.exitCode)"')" "CONTAINER_EXITED 137"
+
+	id=$(launch_stubborn two)
+	stop_slowly "$id" two
+	from=$(now_ms)
+	is "$(rpc_code StopContainer "{\"container_id\": \"$id\", \"timeout\": 2}")" OK
+	[ $(($(now_ms) - from)) -ge 2000 ]
+	all_over two "$from"
+
+	id=$(launch_stubborn gone)
+	stop_slowly "$id" gone
+	from=$(now_ms)
+	is "$(rpc_code RemoveContainer "{\"container_id\": \"$id\"}")" OK
+	all_over gone "$from"
+
+	id=$(launch_stubborn pod)
+	stop_slowly "$id" pod
+	from=$(now_ms)
+	is "$(rpc_code StopPodSandbox "{\"pod_sandbox_id\": \"$POD\"}")" OK
+	all_over pod "$from"
+	wait
+}
+
 @test "stop sends the image's own stop signal" {
 	local id
 	id=$(launch web ".image.image = \"$NGINX\" | .command = [\"sh\", \"-c\", \"trap \\\"exit 9\\\" QUIT; trap \\\"\\\" TERM; while :; do sleep 0.1; done\"]")
@@ -203,6 +265,7 @@ log_file() {
 
 @test "a command that is not there: refused, and the container can be removed" {
 	local id
+	# crispd has the runtime look at once: bad-input tests tell how that is answered.
 	id=$(make absent '.command = ["/no/such/program"]') || return 0
 	run crictl start "$id"
 	[ "$status" -ne 0 ]

@@ -127,6 +127,32 @@ long() {
 		"$(pod_request '.config.port_mappings = [{container_port: 80, host_port: 8080}, {container_port: 81, host_port: 8080}]')"
 }
 
+@test "RunPodSandbox: a host IP of another host" {
+	only_crisp
+	local ip
+	for ip in 192.0.2.7 224.0.0.1 2001:db8::7; do
+		refuses InvalidArgument RunPodSandbox \
+			"$(pod_request ".config.port_mappings = [{container_port: 80, host_port: 18082, host_ip: \"$ip\"}]")"
+		like "$(rpc_text)" "$ip"
+	done
+	run_pod own '.port_mappings = [{container_port: 80, host_port: 18082, host_ip: "127.0.0.1"}]' >/dev/null
+}
+
+@test "RunPodSandbox: a log directory that is a link, or leads over one that anybody may have placed" {
+	only_crisp
+	local link=$BATS_TEST_TMPDIR/link shared
+	mkdir "$BATS_TEST_TMPDIR/real"
+	ln -s real "$link"
+	shared=$(mktemp -d -p "$BATS_TEST_TMPDIR")
+	chmod 1777 "$shared"
+	ln -s ../real "$shared/link"
+	refuses InvalidArgument RunPodSandbox "$(pod_request ".config.log_directory = \"$link\"")"
+	like "$(rpc_text)" "symbolic link"
+	refuses InvalidArgument RunPodSandbox "$(pod_request ".config.log_directory = \"$shared/link/pod\"")"
+	# An administrator may have moved the logs to another disk.
+	run_pod moved ".log_directory = \"$link/pod\"" >/dev/null
+}
+
 @test "RunPodSandbox: bad DNS, sysctls, log directory and cgroup parent" {
 	local change
 	for change in '.dns_config = {servers: ["10.0.0.1\nsearch evil"]}' '.dns_config = {searches: ["a\nb"]}' \
@@ -151,6 +177,41 @@ long() {
 	run create_container "$pod" box bare 'del(.command) | .image.image = "docker.io/library/crisp-nocmd:1"'
 	like "$output" "code = InvalidArgument "
 	nothing_made
+}
+
+@test "CreateContainer: a program that is not there or cannot be run" {
+	only_crisp
+	local pod program
+	pod=$(run_pod box)
+	remember
+	for program in /no/such/program no-such-program /etc/issue /etc /etc/issue/below; do
+		refuses InvalidArgument CreateContainer "$(container_request "$pod" ".config.command = [\"$program\"]")"
+		like "$(rpc_text)" "program \"$program\" cannot be run: "
+	done
+	like "$(rpc_text)" "[Nn]ot a directory"
+	run create_container "$pod" box absent '.command = ["/no/such/program"]'
+	like "$output" "code = InvalidArgument .*/no/such/program.*[Nn]o such file"
+	nothing_made
+}
+
+@test "CreateContainer: a log path that leads elsewhere or is no file" {
+	only_crisp
+	local pod path logs=$BATS_TEST_TMPDIR/logs
+	pod=$(run_pod box)
+	mkdir -p "$logs/folder"
+	ln -s "$BATS_TEST_TMPDIR" "$logs/out"
+	ln -s "$BATS_TEST_TMPDIR/canary" "$logs/link.log"
+	mkfifo "$logs/fifo"
+	remember
+	for path in /abs.log ../out.log a/../../out.log . .. folder folder/ folder/. out/canary link.log fifo 'a\nb' 'a\u0000b' "$(long 300 a)"; do
+		refuses InvalidArgument CreateContainer "$(container_request "$pod" ".config.log_path = \"$path\"")"
+	done
+	[ ! -e "$BATS_TEST_TMPDIR/canary" ]
+	# The folder itself becomes a link after the pod was made.
+	mv "$logs" "$logs.old"
+	ln -s "$BATS_TEST_TMPDIR/logs.old" "$logs"
+	refuses InvalidArgument CreateContainer "$(container_request "$pod" '.config.log_path = "0.log"')"
+	[ ! -e "$logs.old/0.log" ]
 }
 
 @test "CreateContainer: without config, metadata, name or image" {

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "proto/map_entry.h"
+#include "sandbox/container.h"
 
 /* Two pods that begin alike, with containers that do too. */
 static char front[ID_SIZE], back[ID_SIZE], one[ID_SIZE], two[ID_SIZE], three[ID_SIZE];
@@ -292,13 +293,46 @@ static void test_same_identity(void **data)
 	assert_fails(pod_run(state->sandboxes, NULL, &request, &id, &err), RPC_FAILED_PRECONDITION);
 }
 
+static void check_name(const struct image *image, const char *asked, const char *user, const char *expected)
+{
+	Cri__ImageSpec spec = CRI__IMAGE_SPEC__INIT;
+
+	spec.image = (char *)asked;
+	spec.user_specified_image = (char *)user;
+	CLEANUP(freep) char *name = container_image_name(&spec, image);
+	assert_string_equal(name, expected);
+}
+
+static void test_image_names(void **data)
+{
+	static const char id[] = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	CLEANUP(image_unrefp) struct image *image = image_new();
+	CLEANUP(freep) char *digest = xasprintf("docker.io/library/app@%s", id);
+
+	(void)data;
+	check_name(image, id, "", id);
+	strv_add(&image->repo_digests, digest);
+	check_name(image, id, "", digest);
+	strv_add(&image->repo_tags, "docker.io/library/app:1");
+	strv_add(&image->repo_tags, "docker.io/library/app:latest");
+	check_name(image, id, "", "docker.io/library/app:1");
+	check_name(image, id, "app", "docker.io/library/app:latest");
+	check_name(image, id, "other:1", "docker.io/library/app:1");
+	check_name(image, "library/app:latest", "", "docker.io/library/app:latest");
+	check_name(image, digest, "docker.io/library/app:1", "docker.io/library/app:1");
+	check_name(image, id, digest, digest);
+	check_name(image, "0123456789ab", "a b", "docker.io/library/app:1");
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_pod_filters),     TEST(test_container_filters), TEST(test_items),
-		TEST(test_abbreviated_ids), TEST(test_bad_ids),           TEST(test_ambiguous_ids),
-		TEST(test_wrong_state),     TEST(test_verbose),           TEST(test_same_identity),
+		TEST(test_pod_filters),   TEST(test_container_filters),
+		TEST(test_items),         TEST(test_abbreviated_ids),
+		TEST(test_bad_ids),       TEST(test_ambiguous_ids),
+		TEST(test_wrong_state),   TEST(test_verbose),
+		TEST(test_same_identity), cmocka_unit_test(test_image_names),
 	};
 
 	if (state_dir_isolate() < 0) {
