@@ -140,16 +140,11 @@ static void test_create_failure_tells_why(void **state)
 
 		box_container(&box, runtimes[i], "[\"/bin/no-such-program\"]", ",\"hostname\":\"x\"",
 			      &container);
-		if (monitor_create(&container.spec, NULL, &started, &err) == 0) {
-			/* runc looks for the program at start. */
-			assert_int_equal(runtime_start(&container.target, NULL, &err), -1);
-			assert_non_null(strstr(err.text, "no-such-program"));
-			destroy(&container, &started);
-			continue;
-		}
-		assert_int_equal(err.code, RPC_INTERNAL);
-		if (!strstr(err.text, "no-such-program"))
-			fail_msg("%s", err.text);
+		container.spec.program = "/bin/no-such-program";
+		assert_int_equal(monitor_create(&container.spec, NULL, &started, &err), -1);
+		if (err.code != RPC_INVALID_ARGUMENT ||
+		    !strstr(err.text, "\"/bin/no-such-program\" cannot be run"))
+			fail_msg("%s %s", rpc_code_name(err.code), err.text);
 		CLEANUP(freep) char *left = xasprintf("%s/%s", container.target.handler->root, container.id);
 		assert_int_not_equal(access(left, F_OK), 0);
 		CLEANUP(freep) char *work = xasprintf("%s/%s.monitor", container.exit_dir, container.id);
