@@ -210,6 +210,13 @@ int file_read(int dir, const char *name, size_t max, char **ret, size_t *ret_len
 	return 0;
 }
 
+int file_read_linked(const char *path, size_t max, char **ret, size_t *ret_len, struct err *err)
+{
+	CLEANUP(freep) char *real = realpath(path, NULL);
+
+	return real ? file_read(AT_FDCWD, real, max, ret, ret_len, err) : name_error(err, "read", path);
+}
+
 int file_read_virtual(int dir, const char *name, size_t max, char **ret, struct err *err)
 {
 	CLEANUP(fd_closep) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);

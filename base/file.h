@@ -44,6 +44,9 @@ int make_in_root(int root, const char *path, mode_t mode, struct err *err) MUST_
  * malloc'd and NUL-terminated; ret_len may be NULL. err's code is NOT_FOUND when it does not exist,
  * RESOURCE_EXHAUSTED when too long, FAILED_PRECONDITION when it is no regular file. */
 int file_read(int dir, const char *name, size_t max, char **ret, size_t *ret_len, struct err *err) MUST_CHECK;
+/* The same for an absolute path that an administrator has chosen: links are followed. A link that leads
+ * nowhere is NOT_FOUND. */
+int file_read_linked(const char *path, size_t max, char **ret, size_t *ret_len, struct err *err) MUST_CHECK;
 /* The same for /proc, /sys and cgroup files, whose size is not known: reads until EOF. */
 int file_read_virtual(int dir, const char *name, size_t max, char **ret, struct err *err) MUST_CHECK;
 /* One open(O_WRONLY) and one write, for cgroup and sysctl files. On failure errno tells why, too. */
