@@ -13,22 +13,22 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
+#include "image/http_response.h"
 #include "image/origin.h"
+#include "image/peer.h"
 
 enum {
 	RECEIVE_SIZE = 512 * 1024,
 	BUFFER_SIZE = 2 * RECEIVE_SIZE,
-	CHALLENGES_MAX = 8,
 	DRAIN_MAX = 64 * 1024, /* bytes read and dropped to keep a connection for the next request */
-	HEADER_VALUE_MAX = 8192,
 	POLL_MAX_MS = 60 * 1000,
 };
 
 struct http {
-	struct http_options options;
+	struct http_options options; /* certs_dirs points to the next */
+	struct strv certs_dirs;
 	CURLM *multi;
 	CURL *easy;
 	bool added; /* easy is in multi */
@@ -42,9 +42,14 @@ struct http {
 	uint8_t *buffer;
 	size_t len;
 	bool handed_out; /* the reader has the buffer; its next call gives it back */
+	int64_t left_at; /* when the reader was last given something; clock_mono() */
 	bool paused;
 	int64_t last_progress; /* clock_mono() */
+	int64_t window_start;  /* of the time over which the rate is taken; clock_mono() */
+	size_t window_bytes;   /* received since */
 	struct origin origin;  /* of the request in progress */
+	struct origin home;    /* see image/peer.h */
+	struct peer peer;
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -62,6 +67,10 @@ struct http *http_new(const struct http_options *options)
 
 	pthread_once(&once, init_curl);
 	http->options = *options;
+	if (options->certs_dirs)
+		strv_add_all(&http->certs_dirs, (const char *const *)options->certs_dirs->items,
+			     options->certs_dirs->len);
+	http->options.certs_dirs = &http->certs_dirs;
 	if (http->options.connect_timeout <= 0)
 		http->options.connect_timeout = 30 * NS_PER_SEC;
 	http->multi = curl_multi_init();
@@ -69,16 +78,6 @@ struct http *http_new(const struct http_options *options)
 	assert(http->multi && http->easy);
 	http->buffer = xmalloc(BUFFER_SIZE);
 	return http;
-}
-
-static void response_done(struct http_response *response)
-{
-	free(response->content_type);
-	free(response->content_digest);
-	free(response->location);
-	free(response->host);
-	strv_done(&response->www_authenticate);
-	*response = (struct http_response){ .content_length = -1, .range_start = -1, .retry_after = -1 };
 }
 
 static void stop(struct http *http)
@@ -97,8 +96,11 @@ struct http *http_free(struct http *http)
 	stop(http);
 	curl_easy_cleanup(http->easy);
 	curl_multi_cleanup(http->multi);
-	response_done(&http->response);
+	http_response_clear(&http->response);
 	origin_done(&http->origin);
+	origin_done(&http->home);
+	peer_done(&http->peer);
+	strv_done(&http->certs_dirs);
 	free(http->buffer);
 	free(http);
 	return NULL;
@@ -126,75 +128,6 @@ static int fail(struct http *http, enum http_failure failure, struct err *err, c
 	return err_set(err, RPC_UNAVAILABLE, "%s: %s", origin_text(&http->origin), why);
 }
 
-static void replace(char **slot, const char *value)
-{
-	free(*slot);
-	*slot = xstrdup(value);
-}
-
-static int64_t seconds_until(const char *value)
-{
-	uint64_t seconds;
-	time_t date;
-
-	if (parse_u64(value, INT32_MAX, &seconds))
-		return (int64_t)seconds;
-	date = curl_getdate(value, NULL);
-	if (date < 0)
-		return -1;
-	return date > time(NULL) ? date - time(NULL) : 0;
-}
-
-/* "bytes 100-199/200" is 100. */
-static int64_t range_start(const char *value)
-{
-	CLEANUP(freep) char *number = NULL;
-	int64_t start;
-
-	if (strncasecmp(value, "bytes ", 6) != 0)
-		return -1;
-	number = xstrndup(value + 6, strcspn(value + 6, "-"));
-	return parse_i64(number, 0, INT64_MAX, &start) ? start : -1;
-}
-
-static void take_header(struct http_response *response, const char *name, const char *value)
-{
-	if (strcasecmp(name, "content-type") == 0)
-		replace(&response->content_type, value);
-	else if (strcasecmp(name, "docker-content-digest") == 0)
-		replace(&response->content_digest, value);
-	else if (strcasecmp(name, "location") == 0)
-		replace(&response->location, value);
-	else if (strcasecmp(name, "content-range") == 0)
-		response->range_start = range_start(value);
-	else if (strcasecmp(name, "retry-after") == 0)
-		response->retry_after = seconds_until(value);
-	else if (strcasecmp(name, "www-authenticate") == 0 && response->www_authenticate.len < CHALLENGES_MAX)
-		strv_add(&response->www_authenticate, value);
-}
-
-static void parse_header(struct http_response *response, const char *line, size_t len)
-{
-	const char *colon = memchr(line, ':', len);
-	const char *value = colon ? colon + 1 : line;
-	const char *end = line + len;
-	CLEANUP(freep) char *name_text = NULL;
-	CLEANUP(freep) char *value_text = NULL;
-
-	if (!colon)
-		return;
-	while (value < end && (*value == ' ' || *value == '\t'))
-		value++;
-	while (end > value && (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\r' || end[-1] == '\n'))
-		end--;
-	if (end - value > HEADER_VALUE_MAX)
-		return;
-	name_text = xstrndup(line, (size_t)(colon - line));
-	value_text = xstrndup(value, (size_t)(end - value));
-	if (str_is_printable(value_text))
-		take_header(response, name_text, value_text);
-}
-
 /* libcurl calls this with each whole header line; an empty one ends a block. Blocks of 1xx are not the last.
  */
 static size_t on_header(char *line, size_t size, size_t count, void *data)
@@ -204,15 +137,16 @@ static size_t on_header(char *line, size_t size, size_t count, void *data)
 	long status = 0;
 
 	http->last_progress = clock_mono();
+	http->window_bytes += len;
 	http->header_bytes += len;
 	if (http->header_bytes > HTTP_HEADERS_MAX)
 		return 0;
 	if (len >= 5 && strncmp(line, "HTTP/", 5) == 0) {
-		response_done(&http->response);
+		http_response_clear(&http->response);
 		return len;
 	}
 	if (len > 2) {
-		parse_header(&http->response, line, len);
+		http_response_header(&http->response, line, len);
 		return len;
 	}
 	curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -233,6 +167,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *data)
 	}
 	memcpy(http->buffer + http->len, bytes, len);
 	http->len += len;
+	http->window_bytes += len;
 	return len;
 }
 
@@ -258,6 +193,7 @@ static void set_options(struct http *http, const struct http_request *request, c
 	curl_easy_reset(easy);
 	curl_easy_setopt(easy, CURLOPT_URL, url);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* don't wait for a resolver thread on cancel */
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "crisp/" CRISP_VERSION);
@@ -269,8 +205,6 @@ static void set_options(struct http *http, const struct http_request *request, c
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, http);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, http);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, request->insecure ? 0L : 1L);
-	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, request->insecure ? 0L : 2L);
 	if (request->form)
 		curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->form);
 	if (request->offset > 0) {
@@ -280,22 +214,30 @@ static void set_options(struct http *http, const struct http_request *request, c
 	}
 }
 
-static void begin(struct http *http, const struct http_request *request, const char *url, bool authorize)
+static int begin(struct http *http, const struct http_request *request, const char *url, bool authorize,
+		 struct err *err)
 {
+	const struct peer_route route = { &http->certs_dirs, &http->origin, &http->home, request->insecure };
 	CURLMcode code;
 
 	stop(http);
-	response_done(&http->response);
+	http_response_clear(&http->response);
 	http->header_bytes = 0;
 	http->have_response = http->ended = http->handed_out = http->paused = false;
 	http->len = 0;
 	http->error[0] = '\0';
 	set_options(http, request, url);
 	set_headers(http, request, authorize);
-	http->last_progress = clock_mono();
+	if (peer_prepare(&http->peer, http->easy, &route, err) < 0) {
+		http->failure = HTTP_REFUSED;
+		return err_prefix(err, "%s", origin_text(&http->home));
+	}
+	http->last_progress = http->window_start = clock_mono();
+	http->window_bytes = 0;
 	code = curl_multi_add_handle(http->multi, http->easy);
 	assert(code == CURLM_OK);
 	http->added = true;
+	return 0;
 }
 
 static enum http_failure classify(CURLcode code)
@@ -339,7 +281,9 @@ static int poll_timeout(const struct http *http, const struct ctx *ctx)
 	int timeout = left >= 0 && left < POLL_MAX_MS ? left : POLL_MAX_MS;
 
 	if (http->options.progress_timeout > 0) {
-		int stall = clock_poll_timeout(http->last_progress + http->options.progress_timeout);
+		int64_t since =
+			http->last_progress < http->window_start ? http->last_progress : http->window_start;
+		int stall = clock_poll_timeout(since + http->options.progress_timeout);
 
 		if (stall < timeout)
 			timeout = stall;
@@ -347,10 +291,23 @@ static int poll_timeout(const struct http *http, const struct ctx *ctx)
 	return timeout;
 }
 
-static bool stalled(const struct http *http)
+/* No byte for the time, or too few over it. */
+static bool stalled(struct http *http)
 {
-	return http->options.progress_timeout > 0 &&
-	       clock_mono() - http->last_progress >= http->options.progress_timeout;
+	int64_t timeout = http->options.progress_timeout, now = clock_mono();
+	double needed = (double)HTTP_RATE_MIN * (double)timeout / NS_PER_SEC;
+
+	if (timeout <= 0)
+		return false;
+	if (now - http->last_progress >= timeout)
+		return true;
+	if (now - http->window_start < timeout)
+		return false;
+	if ((double)http->window_bytes < needed)
+		return true;
+	http->window_start = now;
+	http->window_bytes = 0;
+	return false;
 }
 
 /* Lets libcurl work once, waiting for something to happen when `wait`. */
@@ -364,7 +321,7 @@ static int pump(struct http *http, const struct ctx *ctx, bool wait, struct err 
 		return -1;
 	}
 	if (stalled(http))
-		return fail(http, HTTP_BROKEN, err, "no data for too long");
+		return fail(http, HTTP_BROKEN, err, "no data, or too little, for too long");
 	if (wait)
 		curl_multi_poll(http->multi, end.fd >= 0 ? &end : NULL, end.fd >= 0 ? 1 : 0,
 				poll_timeout(http, ctx), NULL);
@@ -374,13 +331,24 @@ static int pump(struct http *http, const struct ctx *ctx, bool wait, struct err 
 	return 0;
 }
 
+/* A proxy would not make the tunnel: nobody has been reached. */
+static bool proxy_refused(const struct http *http)
+{
+	long status = 0;
+
+	curl_easy_getinfo(http->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	return status >= 300;
+}
+
 static int check_result(struct http *http, struct err *err)
 {
 	if (!http->ended || http->result == CURLE_OK)
 		return 0;
 	if (http->header_bytes > HTTP_HEADERS_MAX)
 		return fail(http, HTTP_REFUSED, err, "response headers are too large");
-	return fail(http, classify(http->result), err,
+	if (http->peer.refused)
+		return fail(http, HTTP_REFUSED, err, PEER_REFUSAL);
+	return fail(http, proxy_refused(http) ? HTTP_CONNECT : classify(http->result), err,
 		    http->error[0] ? http->error : curl_easy_strerror(http->result));
 }
 
@@ -450,11 +418,12 @@ static int follow(struct http *http, const struct ctx *ctx, const struct http_re
 	CLEANUP(freep) char *url = xstrdup(request->url);
 	bool authorize = true;
 
-	if (!origin_of(request->url, &http->origin) || !origin_of(request->url, &first))
+	origin_done(&http->home);
+	if (!origin_of(request->url, &http->origin) || !origin_of(request->url, &first) ||
+	    !origin_of(request->home ? request->home : request->url, &http->home))
 		return fail(http, HTTP_REFUSED, err, "unusable address");
 	for (int hops = 0;; hops++) {
-		begin(http, request, url, authorize);
-		if (wait_response(http, ctx, err) < 0)
+		if (begin(http, request, url, authorize, err) < 0 || wait_response(http, ctx, err) < 0)
 			return -1;
 		if (!is_redirect(http->response.status))
 			return 0;
@@ -480,7 +449,8 @@ int http_start(struct http *http, const struct ctx *ctx, const struct http_reque
 		return -1;
 	curl_easy_getinfo(http->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
 	http->response.content_length = length;
-	replace(&http->response.host, origin_text(&http->origin));
+	http->response.host = xstrdup(origin_text(&http->origin));
+	http->left_at = clock_mono();
 	return 0;
 }
 
@@ -490,6 +460,7 @@ static void take_back(struct http *http)
 		http->len = 0;
 	http->handed_out = false;
 	http->last_progress = clock_mono();
+	http->window_start += http->last_progress - http->left_at; /* the time the reader took is his */
 	if (http->paused && http->added) {
 		http->paused = false;
 		curl_easy_pause(http->easy, CURLPAUSE_CONT); /* may call on_body at once */
@@ -513,6 +484,7 @@ int http_read(struct http *http, const struct ctx *ctx, const uint8_t **ret, siz
 	*ret = http->buffer;
 	*ret_len = http->len;
 	http->handed_out = http->len > 0;
+	http->left_at = clock_mono();
 	return 0;
 }
 

@@ -4,10 +4,12 @@
  * yields the body piece by piece. What is not read stays in the socket: a slow reader costs a bounded buffer.
  *
  * Every wait ends with the context (deadline, cancellation), after options.connect_timeout while connecting,
- * and after options.progress_timeout without a byte. Redirects are followed by hand, at most
+ * after options.progress_timeout without a byte, and when HTTP_RATE_MIN is not reached on average over such a
+ * time: a server that sends a byte now and then would never be done. Redirects are followed by hand, at most
  * HTTP_REDIRECTS_MAX; the Authorization header goes only to the origin (scheme, host, port) of the request's
  * URL and is dropped for good on the first hop away from it; https never becomes http unless the request is
- * `insecure`. Proxies come from the environment, as libcurl reads it.
+ * `insecure`. HTTP/2 is used where a server offers it over TLS. Whom TLS trusts, client certificates, proxies
+ * and forbidden addresses: image/peer.h.
  *
  * Error texts name the host, never a query, user info or a header. Codes: UNAVAILABLE for transport failures
  * (http_failure() says which kind), DEADLINE_EXCEEDED and CANCELLED for the context, RESOURCE_EXHAUSTED for
@@ -25,17 +27,24 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-enum { HTTP_REDIRECTS_MAX = 5, HTTP_HEADERS_MAX = 64 * 1024, HTTP_URL_MAX = 16 * 1024 };
+enum {
+	HTTP_REDIRECTS_MAX = 5,
+	HTTP_HEADERS_MAX = 64 * 1024,
+	HTTP_URL_MAX = 16 * 1024,
+	HTTP_RATE_MIN = 100, /* bytes per second */
+};
 
 struct http;
 
 struct http_options {
-	int64_t connect_timeout;  /* ns; 0: 30 s */
-	int64_t progress_timeout; /* ns without a byte; 0: unbounded but by the context */
+	int64_t connect_timeout;       /* ns; 0: 30 s */
+	int64_t progress_timeout;      /* ns without a byte; 0: unbounded but by the context */
+	const struct strv *certs_dirs; /* see image/certs.h; copied; NULL: none */
 };
 
 struct http_request {
 	const char *url;           /* http or https, without user info */
+	const char *home;          /* the URL on whose behalf url is asked (image/peer.h); NULL: its own */
 	bool insecure;             /* TLS is not verified, redirects to plain http are followed */
 	const char *accept;        /* NULL: any */
 	const char *authorization; /* the header's value; NULL: none */
@@ -51,6 +60,7 @@ struct http_response {
 	struct strv www_authenticate; /* every header of that name */
 	int64_t content_length;       /* -1: not said */
 	int64_t range_start;          /* of a 206's Content-Range; -1: none */
+	int64_t range_end;            /* of the same: the last byte; -1: none */
 	int64_t retry_after;          /* seconds (a date is turned into them); -1: none */
 	char *host;                   /* "host:port" that answered, for messages */
 };
