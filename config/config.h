@@ -80,6 +80,8 @@ struct config_runtimes {             /* [crisp.runtime] */
 struct config_image {                              /* [crisp.image] */
 	const char *global_auth_file;              /* "": none */
 	const char *registries_conf;               /* its drop-ins are in the same path with ".d" behind */
+	const char *signature_policy;              /* "": the usual place, which may be empty */
+	struct config_strings certs_dirs;          /* searched in this order */
 	struct config_strings insecure_registries; /* host[:port] */
 	int64_t max_parallel_downloads;            /* layers at once, 1..64 */
 	int64_t pull_progress_timeout;             /* ns without a byte before a pull is given up; 0: never */

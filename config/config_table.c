@@ -105,11 +105,20 @@ static const struct config_key runtime_keys[] = {
 
 static const struct config_key image_keys[] = {
 	{ "global_auth_file", CONFIG_PATH, OFFSET(image.global_auth_file), "\"\"",
-	  "Registry credentials for requests that bring none: a file like ~/.docker/config.json. Empty: none.",
+	  "Registry credentials for requests that bring none: a file like ~/.docker/config.json, asked before root's own.\n"
+	  "Empty: none. Credential helpers named in such files, or in registries.conf, are run.",
 	  .live = true, .may_be_empty = true, .rule = rule_path },
 	{ "registries_conf", CONFIG_PATH, OFFSET(image.registries_conf), "\"/etc/containers/registries.conf\"",
 	  "containers-registries.conf(5), version 2; drop-ins are read from this path with \".d\" behind.",
 	  .live = true, .rule = rule_path },
+	{ "signature_policy", CONFIG_PATH, OFFSET(image.signature_policy), "\"\"",
+	  "containers-policy.json(5): which images may be pulled. Empty: /etc/containers/policy.json, if there is one; a file\n"
+	  "named here must exist. It is read for each pull. What demands signatures is refused: they can't be checked yet.",
+	  .live = true, .may_be_empty = true, .rule = rule_path },
+	{ "certs_dirs", CONFIG_PATHS, OFFSET(image.certs_dirs),
+	  "[\"/etc/containers/certs.d\", \"/etc/docker/certs.d\"]",
+	  "containers-certs.d(5): HOST[:PORT]/*.crt are CAs trusted for that registry, *.cert with *.key is shown to it.\n"
+	  "The first of these directories that has the registry decides.", .live = true, .rule = rule_path },
 	{ "insecure_registries", CONFIG_STRINGS, OFFSET(image.insecure_registries), "[]",
 	  "Registries (host[:port]) that may use plain HTTP or a certificate that does not verify.", .live = true,
 	  .rule = rule_registry },

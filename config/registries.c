@@ -38,6 +38,7 @@ struct registries *registries_unref(struct registries *registries)
 	map_done(&registries->aliases);
 	strv_done(&registries->search);
 	strv_done(&registries->insecure);
+	strv_done(&registries->helpers);
 	strv_done(&registries->notes);
 	free(registries->rules);
 	arena_free(registries->arena);
@@ -55,6 +56,11 @@ const char *const *registries_notes(const struct registries *registries)
 	static const char *const none[] = { NULL };
 
 	return registries->notes.len ? (const char *const *)registries->notes.items : none;
+}
+
+const char *const *registries_credential_helpers(const struct registries *registries)
+{
+	return (const char *const *)registries->helpers.items;
 }
 
 bool registries_is_short(const char *name)

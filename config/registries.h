@@ -58,6 +58,10 @@ void registries_unrefp(struct registries **registries);
  * NULL-terminated. */
 const char *const *registries_notes(const struct registries *registries);
 
+/* credential-helpers, in order: "containers-auth.json" for the auth files, else the NAME of a program
+ * docker-credential-NAME. NULL-terminated and borrowed; NULL when no file has any. */
+const char *const *registries_credential_helpers(const struct registries *registries);
+
 struct registry_endpoint {
 	const char *host; /* "registry.local:5000": the name for credentials, certs.d and, docker.io apart,
 			     the URL */

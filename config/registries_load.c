@@ -13,7 +13,7 @@
 #include "config/registries_set.h"
 #include "config/toml.h"
 
-enum { RULES_MAX = 4096, ALIASES_MAX = 65536, SEARCH_MAX = 64 };
+enum { RULES_MAX = 4096, ALIASES_MAX = 65536, SEARCH_MAX = 64, HELPERS_MAX = 16 };
 
 /* One key's decoder: fills something in `target`; `name` is the key's full name. */
 struct field {
@@ -384,21 +384,29 @@ static int apply_aliases(struct registries *registries, const struct toml_value 
 	return 0;
 }
 
-/* Helpers are programs of other tools: saying that they are not run is all that is done about them. */
-static int note_helpers(struct registries *registries, const struct toml_value *value, struct err *err)
+/* A later file's list replaces the earlier one. */
+static int apply_helpers(struct registries *registries, const struct toml_value *value, struct err *err)
 {
-	if (expect(value, "credential-helpers", TOML_ARRAY, err) < 0)
+	static const char key[] = "credential-helpers";
+	CLEANUP(strv_done) struct strv list = STRV_INIT;
+
+	if (expect(value, key, TOML_ARRAY, err) < 0)
 		return -1;
+	if (value->array.len > HELPERS_MAX)
+		return toml_fail(value, key, err, "more than %d helpers", HELPERS_MAX);
 	for (size_t i = 0; i < value->array.len; i++) {
 		const struct toml_value *item = value->array.items[i];
 
-		if (expect(item, "credential-helpers", TOML_STRING, err) < 0)
+		if (expect(item, key, TOML_STRING, err) < 0)
 			return -1;
-		if (!str_eq(item->string.data, "containers-auth.json"))
-			strv_addf(&registries->notes,
-				  "%s:%d: credential-helpers: \"%.200s\" is not run: ignoring it", item->file,
-				  item->line, item->string.data);
+		if (rule_handler(item->string.data) != NULL)
+			return toml_fail(item, key, err, "\"%.200s\" is not a credential helper's name",
+					 item->string.data);
+		strv_add(&list, item->string.data);
 	}
+	strv_done(&registries->helpers);
+	registries->helpers = list;
+	list = (struct strv)STRV_INIT;
 	return 0;
 }
 
@@ -420,7 +428,7 @@ int registries_apply(struct registries *registries, const struct toml_value *roo
 		return -1;
 	if (document.short_mode && apply_short_mode(registries, document.short_mode, err) < 0)
 		return -1;
-	return document.helpers ? note_helpers(registries, document.helpers, err) : 0;
+	return document.helpers ? apply_helpers(registries, document.helpers, err) : 0;
 }
 
 static int apply_file(struct registries *registries, const char *path, struct err *err)

@@ -50,6 +50,7 @@ struct registries {
 	bool search_set;
 	enum registries_short_mode short_mode;
 	struct strv insecure; /* hosts */
+	struct strv helpers;  /* credential-helpers */
 	struct strv notes;
 };
 

@@ -61,6 +61,8 @@ static json_t *image_json(const struct config_image *image)
 
 	json_object_set_new(json, "global_auth_file", json_string(image->global_auth_file));
 	json_object_set_new(json, "registries_conf", json_string(image->registries_conf));
+	json_object_set_new(json, "signature_policy", json_string(image->signature_policy));
+	json_object_set_new(json, "certs_dirs", strings(&image->certs_dirs));
 	json_object_set_new(json, "insecure_registries", strings(&image->insecure_registries));
 	json_object_set_new(json, "max_parallel_downloads", json_integer(image->max_parallel_downloads));
 	json_object_set_new(json, "pull_progress_timeout", seconds(image->pull_progress_timeout));

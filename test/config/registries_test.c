@@ -368,17 +368,18 @@ static void test_bounds(void **state UNUSED)
 	assert_non_null(strstr(err.text, "xxx\" is too long"));
 }
 
-static void test_notes(void **state UNUSED)
+static void test_credential_helpers(void **state UNUSED)
 {
+	CLEANUP(registries_unrefp) struct registries *none = load_text("");
 	CLEANUP(registries_unrefp)
 	struct registries *registries =
 		load_text("credential-helpers = [\"containers-auth.json\", \"ecr-login\"]\n");
 
-	assert_non_null(registries_notes(registries)[0]);
-	assert_non_null(
-		strstr(registries_notes(registries)[0],
-		       "registries.conf:1: credential-helpers: \"ecr-login\" is not run: ignoring it"));
-	assert_null(registries_notes(registries)[1]);
+	assert_null(registries_credential_helpers(none));
+	assert_string_equal(registries_credential_helpers(registries)[0], "containers-auth.json");
+	assert_string_equal(registries_credential_helpers(registries)[1], "ecr-login");
+	assert_null(registries_credential_helpers(registries)[2]);
+	assert_null(registries_notes(registries)[0]);
 }
 
 static void test_references(void **state UNUSED)
@@ -401,7 +402,7 @@ int main(void)
 		cmocka_unit_test(test_wildcards),      cmocka_unit_test(test_mirror_kinds),
 		cmocka_unit_test(test_short_names),    cmocka_unit_test(test_dropins_and_aliases),
 		cmocka_unit_test(test_refused_shapes), cmocka_unit_test(test_refused_names),
-		cmocka_unit_test(test_bounds),         cmocka_unit_test(test_notes),
+		cmocka_unit_test(test_bounds),         cmocka_unit_test(test_credential_helpers),
 		cmocka_unit_test(test_references),
 	};
 
