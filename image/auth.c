@@ -1,21 +1,16 @@
 /*
  * Keys of an auth file are "host[:port][/path...]"; docker also writes "https://host/v1/". Both come down to
- * the same text by dropping the scheme and, for the latter, the version path. The lookup walks from
- * host/a/b/c up to host. Docker Hub goes by several names; all count as docker.io.
+ * the same text by dropping the scheme and, for the latter, the version path. Docker Hub goes by several
+ * names; all count as docker.io.
  */
 #include "image/auth.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
-#include "base/file.h"
-#include "base/json.h"
-
-enum { SECRET_MAX = 64 * 1024, AUTH_FILE_MAX = 4 * 1024 * 1024 };
+enum { SECRET_MAX = 64 * 1024 };
 
 void wipe_free(char *secret)
 {
@@ -111,8 +106,7 @@ static int decode_pair(const char *encoded, struct credentials *ret, struct err 
 	return 0;
 }
 
-/* What AuthConfig and an auth file's entry have in common. */
-static int collect(const struct image_auth *auth, struct credentials *ret, struct err *err)
+int credentials_collect(const struct image_auth *auth, struct credentials *ret, struct err *err)
 {
 	CLEANUP(credentials_done) struct credentials credentials = { 0 };
 
@@ -153,8 +147,7 @@ static const char *without_scheme(const char *key)
 	return key;
 }
 
-/* The key in the one form that is compared; see the top of this file. malloc'd. */
-static char *normal_key(const char *key)
+char *auth_key(const char *key)
 {
 	static const char *const hubs[] = { "index.docker.io", "registry-1.docker.io",
 					    "registry.hub.docker.com" };
@@ -184,11 +177,11 @@ int credentials_from_cri(const struct image_auth *auth, const char *host, struct
 
 	if (!auth)
 		return 0;
-	if (collect(auth, &credentials, err) < 0)
+	if (credentials_collect(auth, &credentials, err) < 0)
 		return err_prefix(err, "credentials");
 	if (!str_empty(auth->server_address)) {
-		CLEANUP(freep) char *server = normal_key(auth->server_address);
-		CLEANUP(freep) char *wanted = normal_key(host);
+		CLEANUP(freep) char *server = auth_key(auth->server_address);
+		CLEANUP(freep) char *wanted = auth_key(host);
 
 		server[strcspn(server, "/")] = '\0';
 		if (!str_eq(server, wanted))
@@ -212,105 +205,4 @@ void image_auth_digest(const struct image_auth *auth, struct digest *ret)
 				   strlen(fields[i] ? fields[i] : "") + 1);
 	}
 	hasher_end(hasher, ret);
-}
-
-struct raw_entry {
-	char *auth, *username, *password, *identity_token, *registry_token;
-};
-
-static const struct json_field entry_fields[] = {
-	{ "auth", JSON_FIELD_STRING, offsetof(struct raw_entry, auth), 0, NULL, 0 },
-	{ "username", JSON_FIELD_STRING, offsetof(struct raw_entry, username), 0, NULL, 0 },
-	{ "password", JSON_FIELD_STRING, offsetof(struct raw_entry, password), 0, NULL, 0 },
-	{ "identitytoken", JSON_FIELD_STRING, offsetof(struct raw_entry, identity_token), 0, NULL, 0 },
-	{ "registrytoken", JSON_FIELD_STRING, offsetof(struct raw_entry, registry_token), 0, NULL, 0 },
-	{ 0 },
-};
-
-/* True when key is wanted or one of the paths above it. */
-static bool covers(const char *key, const char *wanted)
-{
-	size_t len = strlen(key);
-
-	return len > 0 && strncmp(key, wanted, len) == 0 && (wanted[len] == '\0' || wanted[len] == '/');
-}
-
-static const json_t *best_entry(json_t *auths, const char *wanted)
-{
-	const json_t *best = NULL;
-	size_t best_len = 0;
-	const char *key;
-	json_t *value;
-
-	json_object_foreach(auths, key, value)
-	{
-		CLEANUP(freep) char *normal = normal_key(key);
-
-		if (covers(normal, wanted) && strlen(normal) > best_len) {
-			best = value;
-			best_len = strlen(normal);
-		}
-	}
-	return best;
-}
-
-static int decode_entry(const json_t *entry, struct credentials *ret, struct err *err)
-{
-	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
-	struct raw_entry raw = { 0 };
-	struct image_auth auth;
-
-	if (json_decode(entry, entry_fields, &raw, arena, err) < 0)
-		return -1;
-	auth = (struct image_auth){ .username = raw.username,
-				    .password = raw.password,
-				    .auth = raw.auth,
-				    .identity_token = raw.identity_token,
-				    .registry_token = raw.registry_token };
-	return collect(&auth, ret, err);
-}
-
-static int look_up(const char *file, const char *wanted, struct credentials *ret, struct err *err)
-{
-	CLEANUP(wipe_freep) char *text = NULL;
-	CLEANUP(json_decrefp) json_t *json = NULL;
-	const json_t *entry;
-	struct err local;
-	size_t len;
-	json_t *auths;
-
-	if (file_read(AT_FDCWD, file, AUTH_FILE_MAX, &text, &len, &local) < 0) {
-		if (local.code == RPC_NOT_FOUND)
-			return 0;
-		return err_set(err, local.code, "%s", local.text);
-	}
-	if (json_parse(text, len, AUTH_FILE_MAX, &json, err) < 0)
-		return -1;
-	auths = json_object_get(json, "auths");
-	entry = json_is_object(auths) ? best_entry(auths, wanted) : NULL;
-	return entry && json_is_object(entry) ? decode_entry(entry, ret, err) : 0;
-}
-
-int credentials_from_files(const struct strv *files, const char *host, const char *repository,
-			   struct credentials *ret, struct err *err)
-{
-	CLEANUP(freep) char *name = normal_key(host);
-	CLEANUP(freep) char *wanted = xasprintf("%s/%s", name, repository);
-
-	for (size_t i = 0; i < files->len; i++) {
-		if (look_up(files->items[i], wanted, ret, err) < 0)
-			return err_prefix(err, "%s", files->items[i]);
-		if (!credentials_empty(ret))
-			return 0;
-	}
-	return 0;
-}
-
-void credentials_files(const char *global_auth_file, struct strv *ret)
-{
-	if (!str_empty(global_auth_file))
-		strv_add(ret, global_auth_file);
-	strv_add(ret, "/run/containers/0/auth.json");
-	strv_add(ret, "/root/.config/containers/auth.json");
-	strv_add(ret, "/root/.docker/config.json");
 }

@@ -1,6 +1,5 @@
 /*
- * Credentials for registries: from the CRI's AuthConfig, or from auth files (containers-auth.json(5), the
- * format of docker's config.json).
+ * Credentials for registries, as the CRI's AuthConfig and auth files (image/auth_file.h) have them.
  *
  * Secrets live in a struct credentials, are wiped when it goes, and are never logged nor put into an error
  * text. User names and secrets with control bytes are refused (they would end up in a header).
@@ -39,13 +38,11 @@ int credentials_from_cri(const struct image_auth *auth, const char *host, struct
 /* Tells requests with different credentials apart without holding them; a digest over all fields. */
 void image_auth_digest(const struct image_auth *auth, struct digest *ret);
 
-/* Looks host/repository up in the files, in their order; the longest key that is a prefix of it (by
- * components) wins within a file. Absent files are skipped; *ret stays empty when nobody knows the host.
- * INVALID_ARGUMENT for a broken file. */
-int credentials_from_files(const struct strv *files, const char *host, const char *repository,
-			   struct credentials *ret, struct err *err) MUST_CHECK;
-/* global_auth_file ("" for none) and the places where podman, skopeo and docker leave root's. */
-void credentials_files(const char *global_auth_file, struct strv *ret);
+/* What AuthConfig and an auth file's entry have in common: checks and copies. INVALID_ARGUMENT as above. */
+int credentials_collect(const struct image_auth *auth, struct credentials *ret, struct err *err) MUST_CHECK;
+/* The name of a registry, or a key of an auth file, in the one form that is compared: without scheme and
+ * version path, Docker Hub always as docker.io. malloc'd. */
+char *auth_key(const char *name);
 
 void wipe_free(char *secret);   /* accepts NULL */
 void wipe_freep(char **secret); /* for CLEANUP */

@@ -1,5 +1,4 @@
-/* Credentials from the CRI and from auth files: precedence, matching, refusal, and that secrets stay out of
- * texts. */
+/* Credentials from the CRI: what is taken, what is refused, and that secrets stay out of texts. */
 #include "test/base/check.h"
 
 #include "image/auth.h"
@@ -72,66 +71,6 @@ static void test_cri_bad(void **state UNUSED)
 	}
 }
 
-static void check_file(const struct strv *files, const char *host, const char *repository, const char *user)
-{
-	CLEANUP(credentials_done) struct credentials credentials = { 0 };
-	struct err err = { 0 };
-
-	assert_ok(credentials_from_files(files, host, repository, &credentials, &err));
-	if (user)
-		assert_string_equal(credentials.username, user);
-	else
-		assert_true(credentials_empty(&credentials));
-}
-
-static void test_files(void **state UNUSED)
-{
-	CLEANUP(strv_done) struct strv files = STRV_INIT;
-	struct scratch scratch;
-
-	scratch_init(&scratch);
-	put_file(scratch.dir, "first",
-		 "{\"auths\":{\"r.io\":{\"auth\":\"aG9zdDpw\"},\"r.io/team\":{\"auth\":\"dGVhbTpw\"},"
-		 "\"r.io/team/app\":{\"username\":\"app\",\"password\":\"p\"},"
-		 "\"https://index.docker.io/v1/\":{\"auth\":\"aHViOnA=\"}}}");
-	put_file(scratch.dir, "second",
-		 "{\"auths\":{\"r.io\":{\"auth\":\"bGF0ZTpw\"},\"s.io\":{\"auth\":\"bGF0ZTpw\"}}}");
-	strv_addf(&files, "%s/absent", scratch.path);
-	strv_addf(&files, "%s/first", scratch.path);
-	strv_addf(&files, "%s/second", scratch.path);
-	check_file(&files, "r.io", "other", "host");
-	check_file(&files, "r.io", "team/x", "team");
-	check_file(&files, "r.io", "team/app", "app");
-	check_file(&files, "r.io", "team/app/sub", "app");
-	check_file(&files, "r.io", "teamwork", "host");
-	check_file(&files, "r.io:5000", "team", NULL);
-	check_file(&files, "xr.io", "team", NULL);
-	check_file(&files, "s.io", "x", "late");
-	check_file(&files, "docker.io", "library/x", "hub");
-	check_file(&files, "registry-1.docker.io", "library/x", "hub");
-	scratch_done(&scratch);
-}
-
-static void test_broken_file(void **state UNUSED)
-{
-	CLEANUP(strv_done) struct strv files = STRV_INIT;
-	CLEANUP(credentials_done) struct credentials credentials = { 0 };
-	struct scratch scratch;
-	struct err err = { 0 };
-
-	scratch_init(&scratch);
-	strv_addf(&files, "%s/auth", scratch.path);
-	put_file(scratch.dir, "auth", "{\"auths\":{\"r.io\":{\"auth\":\"secretpart\"}}}");
-	assert_fails(credentials_from_files(&files, "r.io", "x", &credentials, &err), RPC_INVALID_ARGUMENT);
-	assert_null(strstr(err.text, "secretpart"));
-	put_file(scratch.dir, "auth", "{\"auths\":");
-	assert_fails(credentials_from_files(&files, "r.io", "x", &credentials, &err), RPC_INVALID_ARGUMENT);
-	put_file(scratch.dir, "auth", "{\"auths\":[]}");
-	assert_ok(credentials_from_files(&files, "r.io", "x", &credentials, &err));
-	assert_true(credentials_empty(&credentials));
-	scratch_done(&scratch);
-}
-
 static void test_digest(void **state UNUSED)
 {
 	const struct image_auth a = { .username = "u", .password = "p" };
@@ -151,7 +90,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cri),        cmocka_unit_test(test_cri_tokens),
 		cmocka_unit_test(test_cri_server), cmocka_unit_test(test_cri_bad),
-		cmocka_unit_test(test_files),      cmocka_unit_test(test_broken_file),
 		cmocka_unit_test(test_digest),
 	};
 
