@@ -79,7 +79,8 @@ static int load_registries(const struct config *config, struct registries **ret,
 
 static struct registry_options registry_options_of(const struct config *config)
 {
-	return (struct registry_options){ .progress_timeout = config->image.pull_progress_timeout };
+	return (struct registry_options){ .progress_timeout = config->image.pull_progress_timeout,
+					  .certs_dirs = config->image.certs_dirs.items };
 }
 
 static int open_store(struct images *images, struct err *err)

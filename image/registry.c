@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,11 +19,10 @@
 #include "base/id.h"
 #include "base/lock.h"
 #include "base/map.h"
-#include "image/challenge.h"
+#include "image/authorization.h"
 #include "image/http.h"
 #include "image/origin.h"
 #include "image/registry_error.h"
-#include "image/token.h"
 
 enum {
 	REPEATS_MAX = 4,      /* of one request, and of a blob that makes no progress */
@@ -30,12 +30,16 @@ enum {
 	RETRY_AFTER_MAX = 30, /* seconds we are told to wait; more is not obeyed */
 	PAUSE_MAX_SHIFT = 5,
 	PLAIN_HOSTS_MAX = 256,
+	RESUME_GAIN_MIN =
+		16 * 1024, /* bytes by which a blob must grow for a resumption to count as progress */
 };
 
 struct registry {
 	struct lock lock;
 	struct registry_options options; /* under lock */
+	struct strv certs_dirs;          /* under lock */
 	struct map plain_hosts;          /* under lock: insecure hosts known to speak plain HTTP */
+	struct token_cache *tokens;
 };
 
 struct registry_repo {
@@ -43,9 +47,9 @@ struct registry_repo {
 	char *host; /* for URLs */
 	char *repository;
 	bool insecure;
-	struct credentials credentials;
-	struct lock lock;
-	char *authorization; /* under lock: what the endpoint wanted last time; NULL: nothing */
+	struct authorization *authorization;
+	atomic_bool answered; /* it has, to somebody: it is there, and being unreachable may pass */
+	atomic_bool speaks_tls;
 };
 
 struct registry_conn {
@@ -63,6 +67,7 @@ struct fetch {
 	const char *path; /* below /v2/<repository>/ */
 	const char *accept;
 	uint64_t offset;
+	const char *authorization; /* set for each try */
 };
 
 struct verdict {
@@ -76,14 +81,23 @@ struct registry *registry_new(const struct registry_options *options)
 
 	lock_init(&registry->lock, "registry", LOCK_PULL);
 	map_init(&registry->plain_hosts, NULL);
+	registry->tokens = token_cache_new();
 	registry_configure(registry, options);
 	return registry;
 }
 
 void registry_configure(struct registry *registry, const struct registry_options *options)
 {
+	CLEANUP(strv_done) struct strv old = STRV_INIT;
+	struct strv dirs = STRV_INIT;
+
+	for (const char *const *dir = options->certs_dirs; dir && *dir; dir++)
+		strv_add(&dirs, *dir);
 	lock_take(&registry->lock);
+	old = registry->certs_dirs;
+	registry->certs_dirs = dirs;
 	registry->options = *options;
+	registry->options.certs_dirs = NULL;
 	if (registry->options.retry_pause <= 0)
 		registry->options.retry_pause = 250 * NS_PER_MS;
 	lock_drop(&registry->lock);
@@ -99,11 +113,23 @@ static struct registry_options options_of(struct registry *registry)
 	return options;
 }
 
+static struct strv certs_dirs_of(struct registry *registry)
+{
+	struct strv dirs = STRV_INIT;
+
+	lock_take(&registry->lock);
+	strv_add_all(&dirs, (const char *const *)registry->certs_dirs.items, registry->certs_dirs.len);
+	lock_drop(&registry->lock);
+	return dirs;
+}
+
 struct registry *registry_free(struct registry *registry)
 {
 	if (!registry)
 		return NULL;
 	map_done(&registry->plain_hosts);
+	token_cache_free(registry->tokens);
+	strv_done(&registry->certs_dirs);
 	lock_done(&registry->lock);
 	free(registry);
 	return NULL;
@@ -130,20 +156,24 @@ static void set_plain(struct registry *registry, const char *host, bool plain)
 }
 
 struct registry_repo *registry_repo_new(struct registry *registry, const struct registry_endpoint *endpoint,
-					struct credentials *credentials_take)
+					struct credentials *credentials_take,
+					const struct credentials_source *source)
 {
 	struct registry_repo *repo = xnew(struct registry_repo);
+	const struct authorization_options options = {
+		.host = endpoint->host,
+		.repository = endpoint->repository,
+		.insecure = endpoint->insecure,
+		.source = source ? *source : (struct credentials_source){ 0 },
+		.tokens = registry->tokens,
+	};
 
 	repo->registry = registry;
 	/* Docker Hub's API has a host of its own. */
 	repo->host = xstrdup(str_eq(endpoint->host, "docker.io") ? "registry-1.docker.io" : endpoint->host);
 	repo->repository = xstrdup(endpoint->repository);
 	repo->insecure = endpoint->insecure;
-	repo->credentials = *credentials_take;
-	*credentials_take = (struct credentials){ 0 };
-	lock_init(&repo->lock, "registry repo", LOCK_PULL);
-	if (repo->credentials.registry_token)
-		repo->authorization = xasprintf("Bearer %s", repo->credentials.registry_token);
+	repo->authorization = authorization_new(&options, credentials_take);
 	return repo;
 }
 
@@ -153,9 +183,7 @@ struct registry_repo *registry_repo_free(struct registry_repo *repo)
 		return NULL;
 	free(repo->host);
 	free(repo->repository);
-	credentials_done(&repo->credentials);
-	wipe_free(repo->authorization);
-	lock_done(&repo->lock);
+	authorization_free(repo->authorization);
 	free(repo);
 	return NULL;
 }
@@ -169,8 +197,10 @@ struct registry_conn *registry_conn_new(struct registry_repo *repo)
 {
 	struct registry_conn *conn = xnew(struct registry_conn);
 	const struct registry_options options = options_of(repo->registry);
+	CLEANUP(strv_done) struct strv certs_dirs = certs_dirs_of(repo->registry);
 	const struct http_options http_options = { .connect_timeout = options.connect_timeout,
-						   .progress_timeout = options.progress_timeout };
+						   .progress_timeout = options.progress_timeout,
+						   .certs_dirs = &certs_dirs };
 
 	conn->repo = repo;
 	conn->http = http_new(&http_options);
@@ -199,44 +229,37 @@ void registry_manifest_done(struct registry_manifest *manifest)
 	*manifest = (struct registry_manifest){ 0 };
 }
 
-static char *authorization_of(struct registry_repo *repo)
+/* The endpoint's URL, to which a path may be added. malloc'd. */
+static char *base_url(const struct registry_repo *repo, bool plain)
 {
-	char *copy;
-
-	lock_take(&repo->lock);
-	copy = xstrdup_null(repo->authorization);
-	lock_drop(&repo->lock);
-	return copy;
-}
-
-static void set_authorization(struct registry_repo *repo, char *authorization_take)
-{
-	char *old;
-
-	lock_take(&repo->lock);
-	old = repo->authorization;
-	repo->authorization = authorization_take;
-	lock_drop(&repo->lock);
-	wipe_free(old);
+	return xasprintf("%s://%s/", plain ? "http" : "https", repo->host);
 }
 
 static int ask_by(struct registry_conn *conn, const struct ctx *ctx, const struct fetch *fetch, bool plain,
 		  struct err *err)
 {
 	const struct registry_repo *repo = conn->repo;
-	CLEANUP(wipe_freep) char *authorization = authorization_of(conn->repo);
-	CLEANUP(freep)
-	char *url = xasprintf("%s://%s/v2/%s/%s", plain ? "http" : "https", repo->host, repo->repository,
-			      fetch->path);
+	CLEANUP(freep) char *base = base_url(repo, plain);
+	CLEANUP(freep) char *url = xasprintf("%sv2/%s/%s", base, repo->repository, fetch->path);
 	const struct http_request request = {
 		.url = url,
 		.insecure = repo->insecure,
 		.accept = fetch->accept,
-		.authorization = authorization,
+		.authorization = fetch->authorization,
 		.offset = fetch->offset,
 	};
 
 	return http_start(conn->http, ctx, &request, err);
+}
+
+/* Whether plain HTTP is worth a try after TLS has failed. Not when TLS has worked before: somebody who can
+ * break connections should not get to see the token in clear. */
+static bool may_be_plain(struct registry_conn *conn, const struct err *err)
+{
+	enum http_failure failure = http_failure(conn->http);
+
+	return conn->repo->insecure && !atomic_load(&conn->repo->speaks_tls) &&
+	       err->code == RPC_UNAVAILABLE && (failure == HTTP_TLS || failure == HTTP_CONNECT);
 }
 
 static int ask_endpoint(struct registry_conn *conn, const struct ctx *ctx, const struct fetch *fetch,
@@ -245,14 +268,14 @@ static int ask_endpoint(struct registry_conn *conn, const struct ctx *ctx, const
 	struct registry_repo *repo = conn->repo;
 	bool plain = repo->insecure && is_plain(repo->registry, repo->host);
 
-	if (ask_by(conn, ctx, fetch, plain, err) == 0)
+	if (ask_by(conn, ctx, fetch, plain, err) == 0) {
+		if (!plain)
+			atomic_store(&repo->speaks_tls, true);
 		return 0;
+	}
 	if (plain)
 		set_plain(repo->registry, repo->host, false); /* it may have learnt TLS since */
-	if (plain || !repo->insecure || err->code != RPC_UNAVAILABLE ||
-	    (http_failure(conn->http) != HTTP_TLS && http_failure(conn->http) != HTTP_CONNECT))
-		return -1;
-	if (ask_by(conn, ctx, fetch, true, err) < 0)
+	if (plain || !may_be_plain(conn, err) || ask_by(conn, ctx, fetch, true, err) < 0)
 		return -1;
 	set_plain(repo->registry, repo->host, true);
 	return 0;
@@ -262,79 +285,70 @@ static int ask_endpoint(struct registry_conn *conn, const struct ctx *ctx, const
  */
 static bool from_endpoint(const struct registry_conn *conn)
 {
-	CLEANUP(freep) char *url = xasprintf("https://%s/", conn->repo->host);
+	CLEANUP(freep) char *url = base_url(conn->repo, false);
 	CLEANUP(origin_done) struct origin origin = { 0 };
 
 	return origin_of(url, &origin) && str_eq(origin.text, http_response(conn->http)->host);
 }
 
-static int fetch_token(struct registry_conn *conn, const struct ctx *ctx, const struct challenge *challenge,
-		       struct err *err)
+static int renew(struct registry_conn *conn, const struct ctx *ctx, const char *used, struct err *err)
 {
 	struct registry_repo *repo = conn->repo;
-	CLEANUP(freep) char *scope = xasprintf("repository:%s:pull", repo->repository);
-	CLEANUP(wipe_freep) char *token = NULL;
-	const struct token_request request = {
-		.challenge = challenge,
-		.scope = scope,
-		.credentials = &repo->credentials,
-		.insecure = repo->insecure,
-	};
+	bool plain = repo->insecure && is_plain(repo->registry, repo->host);
+	CLEANUP(freep) char *base = base_url(repo, plain);
 
-	if (token_fetch(conn->http, ctx, &request, &token, err) < 0)
-		return err_prefix(err, "%s", repo->host);
-	set_authorization(repo, xasprintf("Bearer %s", token));
-	return 0;
+	return authorization_renew(repo->authorization, conn->http, ctx, used, base, err);
 }
 
-/* Gets what a 401 asks for. */
-static int authorise(struct registry_conn *conn, const struct ctx *ctx, struct err *err)
+/* No answer: whether the reason may go away. An endpoint that has never answered is better left to the next
+ * one, or to the kubelet's own back-off. */
+static bool may_pass(struct registry_conn *conn, const struct err *err)
 {
-	const struct http_response *response = http_response(conn->http);
-	const struct credentials *credentials = &conn->repo->credentials;
-	CLEANUP(challenge_done) struct challenge challenge = { 0 };
+	enum http_failure failure = http_failure(conn->http);
 
-	for (size_t i = 0; i < response->www_authenticate.len; i++)
-		if (!challenge_add(&challenge, response->www_authenticate.items[i]))
-			return err_set(err, RPC_UNAUTHENTICATED, "%s: malformed WWW-Authenticate",
-				       response->host);
-	if (challenge.bearer && !credentials->registry_token)
-		return fetch_token(conn, ctx, &challenge, err);
-	if (challenge.basic && credentials->username) {
-		set_authorization(conn->repo, credentials_basic(credentials));
-		return 0;
-	}
-	return err_set(err, RPC_UNAUTHENTICATED, "%s: %s", response->host,
-		       credentials_empty(credentials) ? "credentials are needed" : "credentials are refused");
+	return err->code == RPC_UNAVAILABLE &&
+	       (failure == HTTP_BROKEN ||
+		(atomic_load(&conn->repo->answered) && (failure == HTTP_CONNECT || failure == HTTP_TLS)));
 }
 
-static int once(struct registry_conn *conn, const struct ctx *ctx, const struct fetch *fetch,
+static bool is_busy(int status)
+{
+	return status == 408 || status == 429 || (status >= 500 && status != 501 && status != 505);
+}
+
+static int once(struct registry_conn *conn, const struct ctx *ctx, const struct fetch *fetch_,
 		struct verdict *verdict, struct err *err)
 {
-	bool authorised = false;
+	struct authorization *authorization = conn->repo->authorization;
+	struct fetch fetch = *fetch_;
 
 	*verdict = (struct verdict){ .retry_after = -1 };
-	for (;;) {
+	for (bool authorised = false;; authorised = true) {
+		CLEANUP(wipe_freep) char *used = authorization_value(authorization);
 		int status;
 
-		if (ask_endpoint(conn, ctx, fetch, err) < 0) {
-			verdict->again =
-				err->code == RPC_UNAVAILABLE && http_failure(conn->http) == HTTP_BROKEN;
+		fetch.authorization = used;
+		if (ask_endpoint(conn, ctx, &fetch, err) < 0) {
+			verdict->again = may_pass(conn, err);
 			return -1;
 		}
+		atomic_store(&conn->repo->answered, true);
 		status = http_response(conn->http)->status;
-		if (status == 200 || (status == 206 && fetch->offset > 0))
+		if (status == 200 || (status == 206 && fetch.offset > 0)) {
+			authorization_judge(authorization, used, true);
 			return 0;
+		}
 		if (status == 401 && !authorised && from_endpoint(conn)) {
-			authorised = true;
-			if (authorise(conn, ctx, err) == 0)
+			if (renew(conn, ctx, used, err) == 0)
 				continue;
 			verdict->again = err->code == RPC_UNAVAILABLE;
 			return -1;
 		}
-		verdict->again = status == 429 || status >= 500;
+		if (status == 401 || status == 403 || status == 404)
+			authorization_judge(authorization, used, false);
+		verdict->again = is_busy(status);
 		verdict->retry_after = http_response(conn->http)->retry_after;
-		return registry_error(conn->http, ctx, fetch->path, err);
+		return registry_error(conn->http, ctx, fetch.path, err);
 	}
 }
 
@@ -446,7 +460,8 @@ static int request_blob(struct registry_conn *conn, const struct ctx *ctx, struc
 	if (fetch(conn, ctx, &request, err) < 0)
 		return -1;
 	conn->skip = response->status == 206 ? 0 : conn->offset;
-	if (response->status == 206 && response->range_start != conn->offset)
+	if (response->status == 206 &&
+	    (response->range_start != conn->offset || response->range_end != conn->size - 1))
 		return err_set(err, RPC_UNAVAILABLE, "%s: answer to a range request is of another range",
 			       response->host);
 	if (response->content_length >= 0 &&
@@ -468,8 +483,7 @@ int registry_open_blob(struct registry_conn *conn, const struct ctx *ctx, const 
 	free(conn->path);
 	conn->path = xasprintf("blobs/%s", text);
 	conn->size = descriptor->size;
-	conn->offset = 0;
-	conn->resumed_at = -1;
+	conn->offset = conn->resumed_at = 0;
 	conn->idle_resumes = conn->resumes = 0;
 	return request_blob(conn, ctx, err);
 }
@@ -479,8 +493,12 @@ static int resume(struct registry_conn *conn, const struct ctx *ctx, struct err 
 {
 	struct verdict verdict = { .retry_after = -1 };
 
-	conn->idle_resumes = conn->offset == conn->resumed_at ? conn->idle_resumes + 1 : 0;
-	conn->resumed_at = conn->offset;
+	if (conn->offset - conn->resumed_at < RESUME_GAIN_MIN) {
+		conn->idle_resumes++;
+	} else {
+		conn->idle_resumes = 0;
+		conn->resumed_at = conn->offset;
+	}
 	if (conn->idle_resumes == REPEATS_MAX || ++conn->resumes > RESUMES_MAX)
 		return -1;
 	if (pause_for(ctx, pause_length(conn->repo->registry, &verdict, conn->idle_resumes), err) < 0)

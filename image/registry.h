@@ -3,13 +3,14 @@
  * and OAuth 2 specifications have it).
  *
  * A struct registry lives as long as the store and is shared by all pulls. A struct registry_repo is one
- * repository at one endpoint with one set of credentials, shared by the threads of one pull; it holds the
- * bearer token. A struct registry_conn is one thread's connection to a repo: one download at a time.
+ * repository at one endpoint with one set of credentials, shared by the threads of one pull. A struct
+ * registry_conn is one thread's connection to a repo: one download at a time.
  *
  * Credentials and tokens go to the endpoint's own origin and, by the token protocol, to the realm that it
- * names, over TLS as good as the endpoint's own; nowhere else. 429, 5xx, resets and stalls are tried again, a
- * bounded number of times with growing pauses; a blob that breaks off goes on where it stopped (Range).
- * Everything is verified by digest.
+ * names, over TLS as good as the endpoint's own; nowhere else. An insecure endpoint that has answered over
+ * TLS is not spoken to in plain HTTP by the same pull. 429, 5xx, resets and stalls are tried again, a bounded
+ * number of times with growing pauses; a blob that breaks off goes on where it stopped (Range). Everything is
+ * verified by digest.
  *
  * Codes: NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED as the registry says; UNAVAILABLE when it can't be
  * reached or fails; DATA_LOSS for content of another digest or size; DEADLINE_EXCEEDED and CANCELLED for the
@@ -27,6 +28,7 @@
 #include "base/mem.h"
 #include "config/registries.h"
 #include "image/auth.h"
+#include "image/authorization.h"
 #include "image/digest.h"
 #include "image/manifest.h"
 
@@ -35,9 +37,10 @@ struct registry_repo;
 struct registry_conn;
 
 struct registry_options {
-	int64_t connect_timeout;  /* ns; 0: 30 s */
-	int64_t progress_timeout; /* ns without a byte; 0: unbounded */
-	int64_t retry_pause;      /* ns before the first repetition, doubled for each next; 0: 250 ms */
+	int64_t connect_timeout;       /* ns; 0: 30 s */
+	int64_t progress_timeout;      /* ns without a byte; 0: unbounded */
+	int64_t retry_pause;           /* ns before the first repetition, doubled for each next; 0: 250 ms */
+	const char *const *certs_dirs; /* see image/certs.h; NULL-terminated; copied; NULL: none */
 };
 
 struct registry *registry_new(const struct registry_options *options);
@@ -45,9 +48,11 @@ struct registry *registry_free(struct registry *registry); /* accepts NULL, retu
 /* For connections made from now on. */
 void registry_configure(struct registry *registry, const struct registry_options *options);
 
-/* credentials are taken over (and left empty). */
+/* credentials are taken over (and left empty); source (may be NULL) is asked for others when there are none
+ * and the endpoint wants some. */
 struct registry_repo *registry_repo_new(struct registry *registry, const struct registry_endpoint *endpoint,
-					struct credentials *credentials_take);
+					struct credentials *credentials_take,
+					const struct credentials_source *source);
 struct registry_repo *registry_repo_free(struct registry_repo *repo); /* accepts NULL, returns NULL */
 void registry_repo_freep(struct registry_repo **repo);
 

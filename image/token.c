@@ -9,16 +9,21 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "image/origin.h"
 
+enum { LIFETIME_DEFAULT = 60, LIFETIME_MAX = 3600 }; /* seconds; the first is the specification's */
+
 struct answer {
 	char *token, *access_token;
+	int64_t expires_in; /* seconds */
 };
 
 static const struct json_field answer_fields[] = {
 	{ "token", JSON_FIELD_STRING, offsetof(struct answer, token), 0, NULL, 0 },
 	{ "access_token", JSON_FIELD_STRING, offsetof(struct answer, access_token), 0, NULL, 0 },
+	{ "expires_in", JSON_FIELD_INT, offsetof(struct answer, expires_in), 0, NULL, 0 },
 	{ 0 },
 };
 
@@ -29,11 +34,17 @@ static void wipe_str(struct str *str)
 	str_done(str);
 }
 
-static int decode(const struct str *body, char **ret, struct err *err)
+void token_done(struct token *token)
+{
+	wipe_free(token->text);
+	*token = (struct token){ 0 };
+}
+
+static int decode(const struct str *body, struct token *ret, struct err *err)
 {
 	CLEANUP(json_decrefp) json_t *json = NULL;
 	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
-	struct answer answer = { 0 };
+	struct answer answer = { .expires_in = LIFETIME_DEFAULT };
 	const char *token;
 
 	if (json_parse(str_get(body), body->len, TOKEN_ANSWER_MAX, &json, err) < 0 ||
@@ -42,7 +53,11 @@ static int decode(const struct str *body, char **ret, struct err *err)
 	token = str_empty(answer.token) ? answer.access_token : answer.token;
 	if (str_empty(token) || strlen(token) > TOKEN_MAX || !str_is_printable(token) || strchr(token, ' '))
 		return err_set(err, RPC_UNAUTHENTICATED, "answer has no usable token");
-	*ret = xstrdup(token);
+	if (answer.expires_in <= 0)
+		answer.expires_in = LIFETIME_DEFAULT;
+	if (answer.expires_in > LIFETIME_MAX)
+		answer.expires_in = LIFETIME_MAX;
+	*ret = (struct token){ xstrdup(token), answer.expires_in * NS_PER_SEC };
 	return 0;
 }
 
@@ -79,8 +94,8 @@ static void oauth_form(const struct token_request *request, struct str *form)
 	form_add(form, "refresh_token", request->credentials->identity_token);
 }
 
-static int ask(struct http *http, const struct ctx *ctx, const struct http_request *request, char **ret,
-	       struct err *err)
+static int ask(struct http *http, const struct ctx *ctx, const struct http_request *request,
+	       struct token *ret, struct err *err)
 {
 	CLEANUP(wipe_str) struct str body = STR_INIT;
 	int status;
@@ -99,14 +114,14 @@ static int ask(struct http *http, const struct ctx *ctx, const struct http_reque
 	return decode(&body, ret, err);
 }
 
-int token_fetch(struct http *http, const struct ctx *ctx, const struct token_request *request, char **ret,
-		struct err *err)
+int token_fetch(struct http *http, const struct ctx *ctx, const struct token_request *request,
+		struct token *ret, struct err *err)
 {
 	CLEANUP(origin_done) struct origin origin = { 0 };
 	CLEANUP(wipe_str) struct str form = STR_INIT;
 	CLEANUP(wipe_freep) char *basic = NULL;
 	CLEANUP(freep) char *url = NULL;
-	struct http_request get = { .insecure = request->insecure };
+	struct http_request get = { .insecure = request->insecure, .home = request->base_url };
 
 	if (str_empty(request->challenge->realm) || !origin_of(request->challenge->realm, &origin))
 		return err_set(err, RPC_UNAUTHENTICATED, "token realm is not a usable address");

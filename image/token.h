@@ -6,6 +6,7 @@
 #define IMAGE_TOKEN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/ctx.h"
 #include "base/err.h"
@@ -20,13 +21,21 @@ struct token_request {
 	const struct challenge *challenge; /* its realm is used */
 	const char *scope;                 /* when the challenge says none */
 	const struct credentials *credentials;
+	const char *base_url; /* of the registry, for which the realm is asked */
 	bool insecure; /* the registry may be spoken to without verified TLS; the realm must be no worse than
 			  it */
 };
 
-/* *ret is malloc'd: wipe it. UNAUTHENTICATED when the realm refuses, or is plain http beside a registry that
+struct token {
+	char *text;       /* a secret */
+	int64_t lifetime; /* ns from when it was asked for; what the server says, within bounds */
+};
+
+void token_done(struct token *token); /* wipes; also for CLEANUP */
+
+/* UNAUTHENTICATED when the realm refuses, or is plain http beside a registry that
  * is not insecure (CVE-2019-10214). */
-int token_fetch(struct http *http, const struct ctx *ctx, const struct token_request *request, char **ret,
-		struct err *err) MUST_CHECK;
+int token_fetch(struct http *http, const struct ctx *ctx, const struct token_request *request,
+		struct token *ret, struct err *err) MUST_CHECK;
 
 #endif
