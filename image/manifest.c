@@ -257,6 +257,11 @@ int manifest_parse(const char *data, size_t len, const char *content_type, struc
 	return 0;
 }
 
+bool manifest_is(const struct manifest *manifest, const char *media_type)
+{
+	return kind_of(media_type) == (manifest->is_index ? KIND_INDEX : KIND_IMAGE);
+}
+
 static int no_platform(const struct manifest *index, const struct platform *host, struct err *err)
 {
 	CLEANUP(str_done) struct str offered = STR_LIMIT(512);

@@ -61,6 +61,9 @@ struct manifest {
 /* content_type: the header's value, or NULL when there is none. Everything of *ret is in the arena. */
 int manifest_parse(const char *data, size_t len, const char *content_type, struct arena *arena,
 		   struct manifest *ret, struct err *err) MUST_CHECK;
+/* Whether media_type (of the descriptor that led here) names this kind of document; otherwise one digest
+ * could be read in two ways (CVE-2021-41190). */
+bool manifest_is(const struct manifest *manifest, const char *media_type);
 /* The entry of an index that suits host best, the first among equals; an entry that says no platform is the
  * last resort. NOT_FOUND (with what is offered) when there is none. *ret points into index. */
 int manifest_choose(const struct manifest *index, const struct platform *host, const struct descriptor **ret,

@@ -12,9 +12,11 @@
 
 #include "image/assembly.h"
 #include "image/image_config.h"
+#include "image/keyring.h"
 #include "image/manifest.h"
+#include "image/policy.h"
 
-enum { INDEX_DEPTH_MAX = 3, MIRROR_TEXT_MAX = 300 };
+enum { INDEX_DEPTH_MAX = 3, OTHERS_TEXT_MAX = 300 };
 
 /* The endpoints of one name, as repos with credentials. */
 struct sources {
@@ -73,19 +75,32 @@ int pull_names(const struct registries *registries, const struct reference *refe
 	return 0;
 }
 
-/* The CRI's credentials are for the registry that the reference names, so mirrors get what the auth files
- * say. */
-static int find_credentials(const struct attempt *attempt, const struct registry_endpoint *endpoint,
-			    struct credentials *ret, struct err *err)
+/* What this node knows by itself; asked when an endpoint wants credentials and the client gave none for it.
+ */
+static int ask_keyring(void *data, const struct ctx *ctx, const char *host, const char *repository,
+		       struct credentials *ret, struct err *err)
 {
+	const struct pull_env *env = data;
 	CLEANUP(strv_done) struct strv files = STRV_INIT;
+	const struct keyring keyring = { .files = &files,
+					 .helpers = registries_credential_helpers(env->registries) };
 
-	if (!endpoint->mirror && credentials_from_cri(attempt->request->auth, endpoint->host, ret, err) < 0)
+	keyring_files(env->config->image.global_auth_file, &files);
+	return keyring_find(&keyring, ctx, host, repository, ret, err);
+}
+
+/* The CRI's credentials are for the registry that the reference names: a mirror does not get them. */
+static int add_source(struct attempt *attempt, const struct registry_endpoint *endpoint, struct err *err)
+{
+	const struct credentials_source source = { ask_keyring, (void *)attempt->env };
+	CLEANUP(credentials_done) struct credentials credentials = { 0 };
+
+	if (!endpoint->mirror &&
+	    credentials_from_cri(attempt->request->auth, endpoint->host, &credentials, err) < 0)
 		return -1;
-	if (!credentials_empty(ret))
-		return 0;
-	credentials_files(attempt->env->config->image.global_auth_file, &files);
-	return credentials_from_files(&files, endpoint->host, endpoint->repository, ret, err);
+	attempt->sources.repos[attempt->sources.len++] =
+		registry_repo_new(attempt->env->registry, endpoint, &credentials, &source);
+	return 0;
 }
 
 static int find_sources(struct attempt *attempt, struct err *err)
@@ -103,14 +118,9 @@ static int find_sources(struct attempt *attempt, struct err *err)
 		digest_text(&reference->digest, digest);
 	if (registries_endpoints(attempt->env->registries, &query, attempt->arena, &endpoints, err) < 0)
 		return -1;
-	for (size_t i = 0; i < endpoints.len && i < REGISTRIES_ENDPOINTS_MAX; i++) {
-		CLEANUP(credentials_done) struct credentials credentials = { 0 };
-
-		if (find_credentials(attempt, &endpoints.items[i], &credentials, err) < 0)
+	for (size_t i = 0; i < endpoints.len && i < REGISTRIES_ENDPOINTS_MAX; i++)
+		if (add_source(attempt, &endpoints.items[i], err) < 0)
 			return -1;
-		attempt->sources.repos[attempt->sources.len++] =
-			registry_repo_new(attempt->env->registry, &endpoints.items[i], &credentials);
-	}
 	return 0;
 }
 
@@ -125,18 +135,26 @@ static int take_manifest(struct attempt *attempt, const struct registry_manifest
 /* From what the reference names down to an image manifest. */
 static int descend(struct attempt *attempt, struct registry_manifest *fetched, struct err *err)
 {
+	const struct descriptor *chosen = NULL;
+
 	for (int depth = 0;; depth++) {
 		CLEANUP(registry_manifest_done) struct registry_manifest next = { 0 };
-		const struct descriptor *chosen;
 
 		if (take_manifest(attempt, fetched, err) < 0)
 			return -1;
+		if (chosen && !manifest_is(&attempt->manifest, chosen->media_type))
+			return err_set(err, RPC_INVALID_ARGUMENT,
+				       "manifest is not of the kind that its index says");
 		if (!attempt->manifest.is_index)
 			return 0;
 		if (depth == INDEX_DEPTH_MAX)
 			return err_set(err, RPC_INVALID_ARGUMENT, "indexes are nested too deep");
-		if (manifest_choose(&attempt->manifest, platform_host(), &chosen, err) < 0 ||
-		    registry_get_manifest(attempt->conn, attempt->ctx, NULL, &chosen->digest, &next, err) < 0)
+		if (manifest_choose(&attempt->manifest, platform_host(), &chosen, err) < 0)
+			return -1;
+		if (chosen->size > MANIFEST_SIZE_MAX)
+			return err_set(err, RPC_INVALID_ARGUMENT,
+				       "index names a manifest of more than %d bytes", MANIFEST_SIZE_MAX);
+		if (registry_get_manifest(attempt->conn, attempt->ctx, NULL, &chosen->digest, &next, err) < 0)
 			return -1;
 		if ((int64_t)next.len != chosen->size)
 			return err_set(err, RPC_DATA_LOSS, "manifest has another size than its index says");
@@ -176,10 +194,25 @@ static void drop_first(struct sources *sources)
 	sources->len--;
 }
 
+static bool is_over(const struct err *err)
+{
+	return err->code == RPC_CANCELLED || err->code == RPC_DEADLINE_EXCEEDED;
+}
+
+/* The last failure, with a word about those before. Always -1. */
+static int told_with(const struct str *others, struct err *err)
+{
+	const struct err last = *err;
+
+	if (others->len > 0)
+		err_set(err, last.code, "%s (before that: %s)", last.text, str_get(others));
+	return -1;
+}
+
 /* Tries the endpoints of attempt->name; those that fail are dropped. */
 static int try_endpoints(struct attempt *attempt, struct err *err)
 {
-	CLEANUP(str_done) struct str mirrors = STR_LIMIT(MIRROR_TEXT_MAX);
+	CLEANUP(str_done) struct str mirrors = STR_LIMIT(OTHERS_TEXT_MAX);
 
 	if (find_sources(attempt, err) < 0)
 		return -1;
@@ -189,36 +222,44 @@ static int try_endpoints(struct attempt *attempt, struct err *err)
 		if (fetch_manifest(attempt, err) == 0)
 			return 0;
 		attempt->conn = registry_conn_free(attempt->conn);
-		if (attempt->sources.len == 1 || err->code == RPC_CANCELLED ||
-		    err->code == RPC_DEADLINE_EXCEEDED)
+		if (attempt->sources.len == 1 || is_over(err))
 			break;
 		str_addf(&mirrors, "%s%s", mirrors.len ? "; " : "", err->text);
 		drop_first(&attempt->sources);
 	}
-	if (mirrors.len > 0) {
-		struct err last = *err;
+	return told_with(&mirrors, err);
+}
 
-		err_set(err, last.code, "%s (before that: %s)", last.text, str_get(&mirrors));
+static int try_name(struct attempt *attempt, const struct policy *policy, struct err *err)
+{
+	if (policy_check(policy, attempt->name, attempt->request->reference, err) < 0 ||
+	    try_endpoints(attempt, err) < 0) {
+		sources_done(&attempt->sources);
+		return -1;
 	}
-	return -1;
+	return 0;
 }
 
 static int try_names(struct attempt *attempt, struct err *err)
 {
+	CLEANUP(policy_freep) struct policy *policy = NULL;
+	CLEANUP(str_done) struct str others = STR_LIMIT(OTHERS_TEXT_MAX);
 	struct registries_names names;
 
-	if (pull_names(attempt->env->registries, attempt->request->reference, attempt->arena, &names, err) <
-	    0)
+	if (policy_load(attempt->env->config->image.signature_policy, &policy, err) < 0 ||
+	    pull_names(attempt->env->registries, attempt->request->reference, attempt->arena, &names, err) <
+		    0)
 		return -1;
 	for (size_t i = 0; i < names.len; i++) {
 		attempt->name = names.items[i];
-		if (try_endpoints(attempt, err) == 0)
+		if (try_name(attempt, policy, err) == 0)
 			return 0;
-		sources_done(&attempt->sources);
-		if (err->code == RPC_CANCELLED || err->code == RPC_DEADLINE_EXCEEDED)
+		if (is_over(err))
 			return -1;
+		if (i + 1 < names.len)
+			str_addf(&others, "%s%s: %s", others.len ? "; " : "", names.items[i], err->text);
 	}
-	return -1;
+	return told_with(&others, err);
 }
 
 static int fetch_config(struct attempt *attempt, struct err *err)

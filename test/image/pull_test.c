@@ -174,6 +174,77 @@ static void test_index(void **state)
 	check_pull_fails(scene, "plain.test/team/app:lying", RPC_INVALID_ARGUMENT, "Content-Type");
 }
 
+/* One digest must not be read in two ways: what an index calls an image is one. */
+static void test_index_lies(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(str_done) struct str inner = STR_INIT;
+	char digest[DIGEST_TEXT_SIZE];
+
+	str_add(&inner, "{\"schemaVersion\":2,\"manifests\":[]}");
+	fake_digest(inner.data, inner.len, digest);
+	CLEANUP(freep) char *path = xasprintf("/v2/team/app/manifests/%s", digest);
+	CLEANUP(freep)
+	char *entry = xasprintf("{\"mediaType\":\"" FAKE_MANIFEST "\",\"digest\":\"%s\",\"size\":%zu}",
+				digest, inner.len);
+	CLEANUP(freep)
+	char *huge = xasprintf("{\"mediaType\":\"" FAKE_MANIFEST "\",\"digest\":\"%s\",\"size\":99999999}",
+			       digest);
+
+	fake_content_put(&scene->content, path, "application/octet-stream", inner.data, inner.len);
+	put_index(scene, "/v2/team/app/manifests/lies", FAKE_INDEX, entry);
+	check_pull_fails(scene, "plain.test/team/app:lies", RPC_INVALID_ARGUMENT, "kind that its index says");
+	assert_int_equal(scene_asked(scene, digest), 1);
+	put_index(scene, "/v2/team/app/manifests/huge", FAKE_INDEX, huge);
+	check_pull_fails(scene, "plain.test/team/app:huge", RPC_INVALID_ARGUMENT, "more than 4194304 bytes");
+	assert_int_equal(scene_asked(scene, digest), 1);
+}
+
+/* What policy.json refuses is not even asked for. */
+static void test_policy(void **state)
+{
+	struct scene *scene = *state;
+
+	put_file(scene->scratch.dir, "policy.json",
+		 "{\"default\":[{\"type\":\"insecureAcceptAnything\"}],\"transports\":{\"docker\":{"
+		 "\"plain.test/team/app:v2\":[{\"type\":\"reject\"}],"
+		 "\"reg.test\":[{\"type\":\"signedBy\",\"keyType\":\"GPGKeys\",\"keyPath\":\"/k\"}]}}}");
+	check_pull_fails(scene, "plain.test/team/app:v2", RPC_UNKNOWN,
+			 "SignatureValidationFailed: plain.test/team/app is rejected");
+	check_pull_fails(scene, "reg.test/team/app:v1", RPC_UNKNOWN, "SignatureValidationFailed: ");
+	assert_int_equal(scene_asked(scene, "GET") + fake_server_count(scene->mirror, "GET"), 0);
+	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+	put_file(scene->scratch.dir, "policy.json", "{\"default\":[");
+	check_pull_fails(scene, "plain.test/team/app:v1", RPC_UNKNOWN, "SignatureValidationFailed: ");
+}
+
+static void wants_basic(struct fake_request *request, void *data UNUSED, bool *handled)
+{
+	*handled = !str_eq(request->authorization, "Basic bWU6cHc=");
+	if (*handled)
+		fake_reply_text(request, 401, "WWW-Authenticate: Basic realm=\"x\"\r\n", "");
+}
+
+/* The node's own credentials serve registry and mirror; a broken file harms only who needs it. */
+static void test_auth_file(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(freep)
+	char *auths =
+		xasprintf("{\"auths\":{\"%s\":{\"auth\":\"bWU6cHc=\"},\"%s/team\":{\"auth\":\"bWU6cHc=\"}}}",
+			  fake_server_host(scene->server), fake_server_host(scene->mirror));
+
+	put_file(scene->scratch.dir, "auth.json", "{\"auths\":");
+	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+	fake_content_fault(&scene->content, wants_basic);
+	fake_content_fault(&scene->mirror_content, wants_basic);
+	check_pull_fails(scene, "plain.test/team/app:v1", RPC_FAILED_PRECONDITION, "auth.json");
+	put_file(scene->scratch.dir, "auth.json", auths);
+	check_pull(scene, "reg.test/team/app:v1", scene->app.config_digest);
+	assert_true(fake_server_count(scene->mirror, "auth=Basic bWU6cHc=") > 0);
+	assert_true(scene_asked(scene, "auth=Basic bWU6cHc=") > 0);
+}
+
 /* Serves a layer whose bytes are others. */
 static void corrupt(struct fake_request *request, void *data, bool *handled)
 {
@@ -393,6 +464,7 @@ int main(void)
 		TEST(test_pull),           TEST(test_pull_by_digest), TEST(test_pull_again),
 		TEST(test_mirror),         TEST(test_half_mirror),    TEST(test_credentials_and_mirror),
 		TEST(test_refusals),       TEST(test_index),          TEST(test_corrupt_layer),
+		TEST(test_index_lies),     TEST(test_policy),         TEST(test_auth_file),
 		TEST(test_wrong_diff_ids), TEST(test_joined),         TEST(test_shared_layers),
 		TEST(test_deadline),       TEST(test_expired),        TEST(test_takes_over),
 	};

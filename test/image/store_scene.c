@@ -51,13 +51,16 @@ static void configure(struct scene *scene)
 			  fake_server_host(scene->mirror));
 	CLEANUP(freep)
 	char *toml = xasprintf("[crisp]\nroot = \"%s/root\"\nrunroot = \"%s/run\"\n[crisp.image]\n"
-			       "registries_conf = \"%s/registries.conf\"\n",
-			       scene->scratch.path, scene->scratch.path, scene->scratch.path);
+			       "registries_conf = \"%s/registries.conf\"\n"
+			       "signature_policy = \"%s/policy.json\"\nglobal_auth_file = \"%s/auth.json\"\n",
+			       scene->scratch.path, scene->scratch.path, scene->scratch.path,
+			       scene->scratch.path, scene->scratch.path);
 	CLEANUP(freep) char *file = xasprintf("%s/crisp.toml", scene->scratch.path);
 	const struct config_paths paths = { .file = file, .dropins = "/nonexistent", .file_needed = true };
 	struct err err = { 0 };
 
 	put_file(scene->scratch.dir, "registries.conf", registries);
+	put_file(scene->scratch.dir, "policy.json", "{\"default\":[{\"type\":\"insecureAcceptAnything\"}]}");
 	put_file(scene->scratch.dir, "crisp.toml", toml);
 	assert_ok(config_load(&paths, &scene->config, &err));
 }
