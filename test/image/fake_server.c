@@ -6,8 +6,10 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +28,11 @@ struct connection {
 struct fake_server {
 	void (*handle)(struct fake_request *request, void *data);
 	void *data;
+	SSL_CTX *tls; /* NULL: plain */
+	bool slow;
 	int listener;
+	uint16_t port;
+	bool paused;
 	char host[32];
 	pthread_t thread;
 	pthread_mutex_t mutex;
@@ -52,13 +58,29 @@ static void header_value(const char *head, const char *name, char *value, size_t
 		}
 }
 
+static ssize_t receive(struct fake_request *request, void *data, size_t len)
+{
+	size_t got = 0;
+
+	if (!request->tls)
+		return recv(request->fd, data, len, MSG_WAITALL);
+	while (got < len) {
+		int n = SSL_read(request->tls, (char *)data + got, (int)(len - got));
+
+		if (n <= 0)
+			break;
+		got += (size_t)n;
+	}
+	return (ssize_t)got;
+}
+
 /* Reads up to the empty line; false at the end of the connection. */
-static bool read_head(int fd, char *head)
+static bool read_head(struct fake_request *request, char *head)
 {
 	size_t len = 0;
 
 	while (len + 1 < HEAD_MAX) {
-		ssize_t n = recv(fd, head + len, 1, 0);
+		ssize_t n = receive(request, head + len, 1);
 
 		if (n <= 0 || (len == 0 && head[0] == 0x16)) /* 0x16: a TLS handshake */
 			return false;
@@ -73,8 +95,8 @@ static bool read_request(struct fake_request *request)
 {
 	char *head = xmalloc(HEAD_MAX);
 	char length[32];
-	bool good = read_head(request->fd, head) &&
-		    sscanf(head, "%7s %2047s", request->method, request->path) == 2;
+	bool good =
+		read_head(request, head) && sscanf(head, "%7s %2047s", request->method, request->path) == 2;
 
 	if (good) {
 		uint64_t left = 0;
@@ -84,7 +106,7 @@ static bool read_request(struct fake_request *request)
 		header_value(head, "Content-Length", length, sizeof(length));
 		request->body[0] = '\0';
 		if (length[0] && parse_u64(length, sizeof(request->body) - 1, &left) && left > 0) {
-			good = recv(request->fd, request->body, left, MSG_WAITALL) == (ssize_t)left;
+			good = receive(request, request->body, left) == (ssize_t)left;
 			request->body[left] = '\0';
 		}
 	}
@@ -95,9 +117,52 @@ static bool read_request(struct fake_request *request)
 static void record(struct fake_server *server, const struct fake_request *request)
 {
 	pthread_mutex_lock(&server->mutex);
-	str_addf(&server->log, "%s %s auth=%s range=%s body=%s\n", request->method, request->path,
-		 request->authorization, request->range, request->body);
+	str_addf(&server->log, "%s %s auth=%s range=%s body=%s client=%s\n", request->method, request->path,
+		 request->authorization, request->range, request->body, request->client);
 	pthread_mutex_unlock(&server->mutex);
+}
+
+/* Notes what the client offers, and takes HTTP/1.1: that is all this server speaks. */
+static int choose_protocol(SSL *tls UNUSED, const unsigned char **out, unsigned char *out_len,
+			   const unsigned char *in, unsigned int in_len, void *data)
+{
+	static const unsigned char http[] = "http/1.1";
+	struct fake_server *server = data;
+	CLEANUP(str_done) struct str offered = STR_INIT;
+
+	for (unsigned int at = 0; at < in_len; at += in[at] + 1u) {
+		str_addc(&offered, ' ');
+		str_addn(&offered, in + at + 1, in[at]);
+	}
+	pthread_mutex_lock(&server->mutex);
+	str_addf(&server->log, "alpn%s\n", str_get(&offered));
+	pthread_mutex_unlock(&server->mutex);
+	*out = http;
+	*out_len = sizeof(http) - 1;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static bool handshake(struct fake_request *request)
+{
+	struct fake_server *server = request->server;
+	X509 *client;
+
+	if (!server->tls)
+		return true;
+	if (server->slow) {
+		fake_stall(request);
+		return false;
+	}
+	request->tls = SSL_new(server->tls);
+	SSL_set_fd(request->tls, request->fd);
+	if (SSL_accept(request->tls) != 1)
+		return false;
+	client = SSL_get1_peer_certificate(request->tls);
+	if (client)
+		X509_NAME_get_text_by_NID(X509_get_subject_name(client), NID_commonName, request->client,
+					  sizeof(request->client));
+	X509_free(client);
+	return true;
 }
 
 static void *serve(void *data)
@@ -108,10 +173,13 @@ static void *serve(void *data)
 
 	request->server = server;
 	request->fd = connection->fd;
+	if (!handshake(request))
+		request->close = true;
 	while (!request->close && read_request(request)) {
 		record(server, request);
 		server->handle(request, server->data);
 	}
+	SSL_free(request->tls);
 	shutdown(connection->fd, SHUT_RDWR);
 	free(request);
 	return NULL;
@@ -137,21 +205,78 @@ static void *accept_all(void *data)
 	}
 }
 
-struct fake_server *fake_server_new(void (*handle)(struct fake_request *request, void *data), void *data)
+static void start_listening(struct fake_server *server, uint16_t port)
 {
-	struct fake_server *server = xnew(struct fake_server);
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				       .sin_port = htons(port) };
 	socklen_t len = sizeof(address);
 	int failed;
 
-	server->handle = handle;
-	server->data = data;
 	server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
 	failed = bind(server->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 		 listen(server->listener, 128) < 0 ||
 		 getsockname(server->listener, (struct sockaddr *)&address, &len) < 0;
 	assert(!failed);
-	snprintf(server->host, sizeof(server->host), "127.0.0.1:%u", ntohs(address.sin_port));
+	server->port = ntohs(address.sin_port);
+	snprintf(server->host, sizeof(server->host), "127.0.0.1:%u", server->port);
+}
+
+static void stop_listening(struct fake_server *server)
+{
+	shutdown(server->listener, SHUT_RDWR);
+	pthread_join(server->thread, NULL);
+	close(server->listener);
+}
+
+void fake_server_pause(struct fake_server *server)
+{
+	stop_listening(server);
+	server->paused = true;
+}
+
+void fake_server_resume(struct fake_server *server)
+{
+	start_listening(server, server->port);
+	server->paused = false;
+	pthread_create(&server->thread, NULL, accept_all, server);
+}
+
+static void load_tls(struct fake_server *server, const struct fake_tls *tls)
+{
+	bool good;
+
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL, here and in the client */
+	server->tls = SSL_CTX_new(TLS_server_method());
+	server->slow = tls->slow;
+	good = SSL_CTX_use_certificate_chain_file(server->tls, tls->cert) == 1 &&
+	       SSL_CTX_use_PrivateKey_file(server->tls, tls->key, SSL_FILETYPE_PEM) == 1 &&
+	       (!tls->client_ca || SSL_CTX_load_verify_locations(server->tls, tls->client_ca, NULL) == 1);
+	assert(good);
+	SSL_CTX_set_alpn_select_cb(server->tls, choose_protocol, server);
+	if (tls->client_ca)
+		SSL_CTX_set_verify(server->tls,
+				   tls->client_optional ? SSL_VERIFY_PEER
+							: SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+				   NULL);
+}
+
+struct fake_server *fake_server_new(void (*handle)(struct fake_request *request, void *data), void *data)
+{
+	return fake_server_new_tls(handle, data, NULL);
+}
+
+struct fake_server *fake_server_new_tls(void (*handle)(struct fake_request *request, void *data), void *data,
+					const struct fake_tls *tls)
+{
+	struct fake_server *server = xnew(struct fake_server);
+
+	if (tls)
+		load_tls(server, tls);
+	server->handle = handle;
+	server->data = data;
+	start_listening(server, 0);
 	pthread_mutex_init(&server->mutex, NULL);
 	pthread_create(&server->thread, NULL, accept_all, server);
 	return server;
@@ -161,9 +286,8 @@ struct fake_server *fake_server_free(struct fake_server *server)
 {
 	if (!server)
 		return NULL;
-	shutdown(server->listener, SHUT_RDWR);
-	pthread_join(server->thread, NULL);
-	close(server->listener);
+	if (!server->paused)
+		stop_listening(server);
 	for (size_t i = 0; i < server->connections_len; i++)
 		shutdown(server->connections[i].fd, SHUT_RDWR);
 	for (size_t i = 0; i < server->connections_len; i++) {
@@ -171,6 +295,7 @@ struct fake_server *fake_server_free(struct fake_server *server)
 		close(server->connections[i].fd);
 	}
 	pthread_mutex_destroy(&server->mutex);
+	SSL_CTX_free(server->tls);
 	str_done(&server->log);
 	free(server);
 	return NULL;
@@ -207,7 +332,8 @@ void fake_send(struct fake_request *request, const void *data, size_t len)
 	const char *at = data;
 
 	while (len > 0) {
-		ssize_t n = send(request->fd, at, len, MSG_NOSIGNAL);
+		ssize_t n = request->tls ? SSL_write(request->tls, at, (int)len)
+					 : send(request->fd, at, len, MSG_NOSIGNAL);
 
 		if (n <= 0) {
 			request->close = true;

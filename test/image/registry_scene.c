@@ -22,6 +22,12 @@ static void make_blob(struct scene *scene)
 
 void connect_repo(struct scene *scene, const struct image_auth *auth, bool insecure)
 {
+	connect_with(scene, auth, insecure, NULL);
+}
+
+void connect_with(struct scene *scene, const struct image_auth *auth, bool insecure,
+		  const struct credentials_source *source)
+{
 	const struct registry_endpoint endpoint = { fake_server_host(scene->server), "team/app", insecure,
 						    false };
 	struct credentials credentials = { 0 };
@@ -30,7 +36,7 @@ void connect_repo(struct scene *scene, const struct image_auth *auth, bool insec
 	registry_conn_free(scene->conn);
 	registry_repo_free(scene->repo);
 	assert_ok(credentials_from_cri(auth, endpoint.host, &credentials, &err));
-	scene->repo = registry_repo_new(scene->registry, &endpoint, &credentials);
+	scene->repo = registry_repo_new(scene->registry, &endpoint, &credentials, source);
 	scene->conn = registry_conn_new(scene->repo);
 }
 

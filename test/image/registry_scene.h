@@ -32,6 +32,8 @@ int registry_teardown(void **state);
 
 /* Replaces the connection. */
 void connect_repo(struct scene *scene, const struct image_auth *auth, bool insecure);
+void connect_with(struct scene *scene, const struct image_auth *auth, bool insecure,
+		  const struct credentials_source *source);
 /* Fetch and compare. */
 int get_manifest(struct scene *scene, struct err *err);
 int get_blob(struct scene *scene, struct err *err);

@@ -52,7 +52,7 @@ static void test_unreachable(void **state)
 
 	registry_conn_free(scene->conn);
 	registry_repo_free(scene->repo);
-	scene->repo = registry_repo_new(scene->registry, &endpoint, &none);
+	scene->repo = registry_repo_new(scene->registry, &endpoint, &none, NULL);
 	scene->conn = registry_conn_new(scene->repo);
 	assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE);
 	assert_contains(err.text, "127.0.0.1:1");
@@ -206,6 +206,75 @@ static void test_wrong_range(void **state)
 	assert_contains(err.text, "another range");
 }
 
+static void short_range(struct fake_request *request, void *data, bool *handled)
+{
+	struct scene *scene = data;
+
+	if (!request->range[0]) {
+		scene->times = 1;
+		break_off(request, data, handled);
+		return;
+	}
+	*handled = true;
+	fake_head(request, 206, "Content-Range: bytes 50000-60000/60001\r\n", BLOB_SIZE - 50000);
+	fake_send(request, scene->blob + 50000, BLOB_SIZE - 50000);
+}
+
+/* The content has become another one meanwhile. */
+static void test_changed_content(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, short_range);
+	assert_fails(get_blob(scene, &err), RPC_UNAVAILABLE);
+	assert_contains(err.text, "another range");
+}
+
+static void not_implemented(struct fake_request *request, void *data UNUSED, bool *handled)
+{
+	*handled = true;
+	fake_reply_text(request, 501, "", "");
+}
+
+/* What will not get better is not asked again. */
+static void test_not_repeated(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, not_implemented);
+	assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE);
+	assert_int_equal(asked(scene, "GET"), 1);
+}
+
+static void *come_back(void *data)
+{
+	usleep(50000);
+	fake_server_resume(data);
+	return NULL;
+}
+
+/* A registry that has answered and goes away for a moment, as behind a restart. */
+static void test_restart(void **state)
+{
+	static const struct registry_options options = { .connect_timeout = 5 * NS_PER_SEC,
+							 .progress_timeout = 5 * NS_PER_SEC,
+							 .retry_pause = 200 * NS_PER_MS };
+	struct scene *scene = *state;
+	struct err err = { 0 };
+	pthread_t thread;
+
+	registry_configure(scene->registry, &options);
+	assert_ok(get_manifest(scene, &err));
+	fake_server_pause(scene->server);
+	registry_conn_free(scene->conn);
+	scene->conn = registry_conn_new(scene->repo);
+	assert_int_equal(pthread_create(&thread, NULL, come_back, scene->server), 0);
+	assert_ok(get_blob(scene, &err));
+	pthread_join(thread, NULL);
+}
+
 static void test_wrong_size(void **state)
 {
 	struct scene *scene = *state;
@@ -261,6 +330,61 @@ static void test_stall(void **state)
 	scene->times = 1;
 	assert_ok(get_blob(scene, &err)); /* taken up again */
 	assert_between((clock_mono() - start) / NS_PER_MS, 290, 10000);
+}
+
+static void drip(struct fake_request *request, void *data, bool *handled)
+{
+	struct scene *scene = data;
+
+	*handled = true;
+	fake_head(request, 200, "", BLOB_SIZE);
+	for (int i = 0; !request->close && i < 2000; i++) {
+		fake_send(request, scene->blob + i, 1);
+		usleep(20000);
+	}
+	request->close = true;
+}
+
+/* A byte now and then is no progress: neither within a response, nor by going on where it stopped. */
+static void test_drip(void **state)
+{
+	struct scene *scene = *state;
+	int64_t start = clock_mono();
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, drip);
+	assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE);
+	assert_between((clock_mono() - start) / NS_PER_MS, 290, 20000);
+}
+
+static void drip_blob(struct fake_request *request, void *data, bool *handled)
+{
+	struct scene *scene = data;
+	unsigned long long at = 0;
+	char headers[128] = "";
+
+	*handled = true;
+	sscanf(request->range, "bytes=%llu-", &at);
+	if (at > 0)
+		snprintf(headers, sizeof(headers), "Content-Range: bytes %llu-%d/%d\r\n", at, BLOB_SIZE - 1,
+			 BLOB_SIZE);
+	fake_head(request, at ? 206 : 200, headers, (long long)(BLOB_SIZE - at));
+	for (int i = 0; !request->close && i < 2000; i++) {
+		fake_send(request, scene->blob + at + i, 1);
+		usleep(20000);
+	}
+	request->close = true;
+}
+
+static void test_drip_blob(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, drip_blob);
+	assert_fails(get_blob(scene, &err), RPC_UNAVAILABLE);
+	assert_contains(err.text, "too little");
+	assert_between((long long)asked(scene, "GET"), 2, 10);
 }
 
 static void *cancel_soon(void *data)
@@ -373,6 +497,11 @@ int main(void)
 		TEST(test_wrong_size),
 		TEST(test_endless),
 		TEST(test_stall),
+		TEST(test_drip),
+		TEST(test_drip_blob),
+		TEST(test_changed_content),
+		TEST(test_not_repeated),
+		TEST(test_restart),
 		TEST(test_cancel),
 		TEST(test_huge_headers),
 		TEST(test_manifest_digests),

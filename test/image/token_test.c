@@ -73,6 +73,118 @@ static void test_registry_token(void **state)
 	assert_int_equal(asked(scene, "/token"), 0);
 }
 
+/* A token that has worked serves the next pull, with the same credentials, at once. */
+static void test_kept_token(void **state)
+{
+	const struct image_auth me = { .username = "me", .password = "pw" };
+	const struct image_auth you = { .username = "you", .password = "pw" };
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, bearer);
+	connect_repo(scene, &me, true);
+	assert_ok(get_manifest(scene, &err));
+	assert_int_equal(asked(scene, "/v2/"), 2);
+	connect_repo(scene, &me, true);
+	assert_ok(get_manifest(scene, &err));
+	assert_int_equal(asked(scene, "/v2/"), 3);
+	assert_int_equal(asked(scene, "/token"), 1);
+	connect_repo(scene, &you, true);
+	assert_ok(get_manifest(scene, &err));
+	assert_int_equal(asked(scene, "/token"), 2);
+	connect_repo(scene, NULL, true);
+	assert_ok(get_manifest(scene, &err));
+	assert_int_equal(asked(scene, "/token"), 3);
+}
+
+static void changing_bearer(struct fake_request *request, void *data, bool *handled)
+{
+	struct scene *scene = data;
+	CLEANUP(freep) char *wanted = xasprintf("Bearer t%d", scene->times);
+	CLEANUP(freep)
+	char *challenge = xasprintf("WWW-Authenticate: Bearer realm=\"http://%s/token\"\r\n",
+				    fake_server_host(request->server));
+	CLEANUP(freep)
+	char *answer = xasprintf("{\"token\":\"t%d\",\"expires_in\":%d}", scene->times, scene->seen);
+
+	*handled = true;
+	if (str_has_prefix(request->path, "/token"))
+		fake_reply_text(request, 200, "", answer);
+	else if (!str_eq(request->authorization, wanted))
+		fake_reply_text(request, 401, challenge, "{}");
+	else
+		*handled = false;
+}
+
+/* One that is about to expire is not kept, and one that is refused is replaced. */
+static void test_expired_token(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, changing_bearer);
+	scene->seen = 5;
+	assert_ok(get_manifest(scene, &err));
+	connect_repo(scene, NULL, true);
+	assert_ok(get_manifest(scene, &err));
+	assert_int_equal(asked(scene, "/token"), 2);
+	scene->seen = 300;
+	connect_repo(scene, NULL, true);
+	assert_ok(get_manifest(scene, &err));
+	scene->times = 1; /* the old one is worth nothing any more, in the middle of a pull too */
+	assert_ok(get_manifest(scene, &err));
+	connect_repo(scene, NULL, true);
+	assert_ok(get_manifest(scene, &err));
+	assert_int_equal(asked(scene, "/token"), 4);
+}
+
+static void basic(struct fake_request *request, void *data UNUSED, bool *handled)
+{
+	*handled = !str_eq(request->authorization, "Basic bWU6cHc=");
+	if (*handled)
+		fake_reply_text(request, 401, "WWW-Authenticate: Basic realm=\"r\"\r\n", "");
+}
+
+struct source {
+	int calls;
+	bool fails;
+};
+
+static int find_credentials(void *data, const struct ctx *ctx UNUSED, const char *host UNUSED,
+			    const char *repository, struct credentials *ret, struct err *err)
+{
+	struct source *source = data;
+
+	source->calls++;
+	if (source->fails)
+		return err_set(err, RPC_UNAUTHENTICATED, "the helper is broken");
+	assert_string_equal(repository, "team/app");
+	ret->username = xstrdup("me");
+	ret->password = xstrdup("pw");
+	return 0;
+}
+
+/* Credentials of the node are looked for only when they are asked for, once. */
+static void test_source(void **state)
+{
+	struct source found = { 0 };
+	const struct credentials_source source = { find_credentials, &found };
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	connect_with(scene, NULL, true, &source);
+	assert_ok(get_manifest(scene, &err));
+	assert_int_equal(found.calls, 0);
+	fake_content_fault(&scene->content, basic);
+	assert_ok(get_manifest(scene, &err));
+	assert_ok(get_blob(scene, &err));
+	assert_int_equal(found.calls, 1);
+	found.fails = true;
+	connect_with(scene, NULL, true, &source);
+	assert_fails(get_manifest(scene, &err), RPC_UNAUTHENTICATED);
+	assert_contains(err.text, "the helper is broken");
+}
+
 static void always_401(struct fake_request *request, void *data UNUSED, bool *handled)
 {
 	*handled = !str_has_prefix(request->path, "/token");
@@ -97,13 +209,6 @@ static void test_401_loop(void **state)
 	assert_fails(get_manifest(scene, &err), RPC_UNAUTHENTICATED);
 	assert_int_equal(asked(scene, "/v2/"), 2);
 	assert_int_equal(asked(scene, "/token"), 1);
-}
-
-static void basic(struct fake_request *request, void *data UNUSED, bool *handled)
-{
-	*handled = !str_eq(request->authorization, "Basic bWU6cHc=");
-	if (*handled)
-		fake_reply_text(request, 401, "WWW-Authenticate: Basic realm=\"r\"\r\n", "");
 }
 
 static void test_basic(void **state)
@@ -255,6 +360,9 @@ int main(void)
 		TEST(test_bearer_with_password),
 		TEST(test_identity_token),
 		TEST(test_registry_token),
+		TEST(test_kept_token),
+		TEST(test_expired_token),
+		TEST(test_source),
 		TEST(test_401_loop),
 		TEST(test_basic),
 		TEST(test_bad_tokens),
