@@ -3,6 +3,7 @@
 # CRISP_SERVER   crispd (default), or containerd: the peer, to measure against and to prove the tests themselves on
 # HANDLER        crun (default) or runc: the OCI runtime of every pod that names none
 # CRISP_RUNC     the runc binary (default: the one in PATH)
+# CRISP_SYNC     false: crispd writes no pulled image to the disk before it answers
 # CRISP_SLOW     factor on every wait, for machines emulated in software
 # Everything is kept in $WORK; the server's log is $SERVER_LOG. This is the one place that knows crispd's configuration keys.
 # shellcheck shell=bash
@@ -65,6 +66,7 @@ write_crispd_config() {
 		runtime_path = "$CRISP_RUNC"
 		[crisp.image]
 		registries_conf = "/etc/containers/registries.conf"
+		sync = ${CRISP_SYNC:-true}
 		[crisp.network]
 		network_dir = "/etc/cni/net.d"
 		plugin_dirs = ["/usr/lib/cni", "/opt/cni/bin"]
