@@ -357,6 +357,18 @@ int file_replace_volatile(int dir, const char *name, const void *data, size_t le
 	return replace(&replacement, err);
 }
 
+/* Only the old place is synced: what is gone from there stays gone. A journal has both ends of a rename in
+ * one transaction; where there is none the entry may be lost instead, which is what the caller wants to do
+ * with it. */
+int file_move(int from, const char *name, int to, struct err *err)
+{
+	if ((fault(FILE_STEP_RENAME) < 0 || renameat(from, name, to, name) < 0) && errno != ENOENT)
+		return err_errno(err, "move %s", name);
+	if (fault(FILE_STEP_FSYNC_DIR) < 0 || sync_dir(from) < 0)
+		return err_errno(err, "move %s: sync its directory", name);
+	return 0;
+}
+
 void file_sweep(int dir)
 {
 	CLEANUP(strv_done) struct strv names = STRV_INIT;

@@ -63,6 +63,9 @@ int file_replace(int dir, const char *name, const void *data, size_t len, mode_t
 /* The same without the two fsyncs, for tmpfs. */
 int file_replace_volatile(int dir, const char *name, const void *data, size_t len, mode_t mode,
 			  struct err *err) MUST_CHECK;
+/* Moves the entry `name` of one directory into another of the same file system. Once this returns 0 no power
+ * cut brings it back; absent is success, as an earlier call may have moved it and failed after that. */
+int file_move(int from, const char *name, int to, struct err *err) MUST_CHECK;
 void file_sweep(int dir); /* removes ".*.new" */
 
 /* Removes name (a single component) and all below it, without recursion on the C stack and without following
@@ -73,10 +76,10 @@ int tree_remove(int dir, const char *name, struct err *err) MUST_CHECK;
 /* Names in a directory except "." and "..", sorted, added to ret. NOT_FOUND when it does not exist. */
 int dir_list(int dir, const char *path, struct strv *ret, struct err *err) MUST_CHECK;
 
-/* The steps of file_replace() in their order, for fault injection. */
+/* The steps of file_replace() in their order, for fault injection; file_move() has the last two. */
 enum file_step { FILE_STEP_WRITE, FILE_STEP_FSYNC, FILE_STEP_RENAME, FILE_STEP_FSYNC_DIR };
 #ifdef CRISP_FAULTS
-/* Only in builds of file.c with CRISP_FAULTS, for tests: this step of this thread's next file_replace() fails
+/* Only in builds of file.c with CRISP_FAULTS, for tests: this step of this thread's next call fails
  * with EIO; -1: none. */
 extern _Thread_local int file_fault_step;
 #endif

@@ -335,6 +335,31 @@ static void a_fault_at_any_step_leaves_old_or_new(void **state)
 	scratch_done(&s);
 }
 
+static void a_move_is_synced_and_can_be_tried_again(void **state)
+{
+	struct scratch s;
+	struct err err = { 0 };
+
+	(void)state;
+	scratch_init(&s);
+	assert_int_equal(mkdirat(s.dir, "to", 0700), 0);
+	CLEANUP(fd_closep) int to = openat(s.dir, "to", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(fd_closep) int from = openat(s.dir, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	put_file(s.dir, "x", "content");
+	file_fault_step = FILE_STEP_RENAME;
+	assert_fails(file_move(from, "x", to, &err), RPC_INTERNAL);
+	assert_true(exists(s.dir, "x"));
+	file_fault_step = FILE_STEP_FSYNC_DIR;
+	assert_fails(file_move(from, "x", to, &err), RPC_INTERNAL);
+	assert_int_equal(file_fault_step, -1);
+	file_fault_step = FILE_STEP_FSYNC_DIR; /* not skipped because the entry has gone meanwhile */
+	assert_fails(file_move(from, "x", to, &err), RPC_INTERNAL);
+	assert_ok(file_move(from, "x", to, &err));
+	assert_false(exists(s.dir, "x"));
+	assert_content(to, "x", "content");
+	scratch_done(&s);
+}
+
 static void sweep_takes_leftovers_only(void **state)
 {
 	static const char *const kept[] = { "a.new", ".new-not", ".a.new.x", "state" };
@@ -468,6 +493,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(virtual_files),
 		cmocka_unit_test(replaces),
 		cmocka_unit_test(a_fault_at_any_step_leaves_old_or_new),
+		cmocka_unit_test(a_move_is_synced_and_can_be_tried_again),
 		cmocka_unit_test(sweep_takes_leftovers_only),
 		cmocka_unit_test(writers_of_one_name_do_not_mix),
 		cmocka_unit_test(kill_at_any_instant_leaves_a_whole_file),
