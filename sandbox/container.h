@@ -131,9 +131,9 @@ int container_settle(struct container *container, const struct ctx *ctx, struct 
 void container_settle_later(struct container *container);
 /* Inside the gate: SIGKILL to all, wait, settle. */
 int container_kill(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
-/* Undoes a creation that did not finish, of a container that is in no map: nobody else knows it. What cannot
- * be undone now is undone at the next start. */
-void container_undo(struct container *container);
+/* Undoes a creation that did not finish, of a container that is in no map: nobody else knows it. Idempotent.
+ */
+int container_undo(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
 /* Inside the gate, of a dead container: undoes everything on disk and in the kernel. Idempotent. */
 int container_destroy(struct container *container, const struct ctx *ctx, struct err *err) MUST_CHECK;
 /* Removes under the gate; used by RemoveContainer and RemovePodSandbox. */

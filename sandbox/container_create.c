@@ -24,7 +24,7 @@
 #include "sandbox/pod_files.h"
 #include "sandbox/store.h"
 
-enum { CREATE_SECONDS = 240 };
+enum { CREATE_SECONDS = 240, UNDO_SECONDS = 60 };
 
 struct create {
 	struct sandboxes *owner;
@@ -242,11 +242,9 @@ static int start_monitor(struct container *container, const struct image *image,
 	return container_watch(container, err);
 }
 
-void container_undo(struct container *container)
+int container_undo(struct container *container, const struct ctx *ctx, struct err *err)
 {
 	struct runtime_target target;
-	struct ctx ctx;
-	struct err err;
 
 	lock_take(&container->lock);
 	struct watch *watch = TAKE(container->watch);
@@ -254,13 +252,23 @@ void container_undo(struct container *container)
 	lock_drop(&container->lock);
 	watch_cancel(watch);
 
-	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
 	/* First who may still be making what is undone here. */
-	if (monitor_end(container->bundle, container->id, &ctx, &err) < 0 ||
-	    cgroup_kill(container->owner->cgroups, container->cgroup_path, &ctx, &err) < 0 ||
-	    (container_target(container, &target) && runtime_delete(&target, &ctx, &err) < 0) ||
-	    container_destroy(container, &ctx, &err) < 0)
-		log_debug("container %s: undo: %s, ignoring until the next start", container->id, err.text);
+	if (monitor_end(container->bundle, container->id, ctx, err) < 0 ||
+	    cgroup_kill(container->owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
+	    (container_target(container, &target) && runtime_delete(&target, ctx, err) < 0))
+		return -1;
+	return container_destroy(container, ctx, err);
+}
+
+/* With time of its own, since the caller's may be what is over. */
+static void undo(struct container *container)
+{
+	struct ctx ctx;
+	struct err err;
+
+	ctx_init(&ctx, clock_deadline_in(UNDO_SECONDS * NS_PER_SEC));
+	if (container_undo(container, &ctx, &err) < 0)
+		leftovers_add_container(container, &err);
 	ctx_done(&ctx);
 }
 
@@ -308,7 +316,7 @@ static int create_gated(struct create *create, const struct ctx *ctx, char **ret
 	if (make_dirs(container, err) < 0 || make_log_dir(container, err) < 0 ||
 	    mount_rootfs(container, image, err) < 0 || build_spec(container, image, err) < 0 ||
 	    start_monitor(container, image, ctx, err) < 0) {
-		container_undo(container);
+		undo(container);
 		return -1;
 	}
 	store_add_container(create->owner, container);

@@ -146,10 +146,8 @@ static void undo(struct pod *pod)
 	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
 	int failed = pod_destroy(pod, &ctx, &err);
 	ctx_done(&ctx);
-	if (failed) {
-		log_debug("pod sandbox %s: undo: %s, trying again later", pod->id, err.text);
-		store_add_leftover(pod->owner, pod);
-	}
+	if (failed)
+		leftovers_add_pod(pod, &err);
 }
 
 static int existing(struct pod *pod, char **ret, struct err *err)

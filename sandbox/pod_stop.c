@@ -148,7 +148,8 @@ static int remove_containers(struct pod *pod, const struct ctx *ctx, struct err 
 
 int pod_destroy(struct pod *pod, const struct ctx *ctx, struct err *err)
 {
-	if (pod_halt(pod, ctx, err) < 0 || remove_containers(pod, ctx, err) < 0)
+	if (pod_halt(pod, ctx, err) < 0 || remove_containers(pod, ctx, err) < 0 ||
+	    leftovers_undo_of_pod(pod, ctx, err) < 0)
 		return -1;
 	if (cgroup_pod_path_is_ours(pod->cgroup_path) &&
 	    cgroup_remove(pod->owner->cgroups, pod->cgroup_path, ctx, err) < 0)

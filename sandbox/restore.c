@@ -36,21 +36,6 @@ static void loaded_done(struct loaded *loaded)
 	arena_free(loaded->arena);
 }
 
-static void quarantine(struct sandboxes *owner, int dir, const char *kind, const char *id, const char *why)
-{
-	CLEANUP(freep) char *path = xasprintf("%s/quarantine", owner->config->root);
-	CLEANUP(freep) char *name = xasprintf("%s-%s", kind, id);
-	struct err err;
-	CLEANUP(fd_closep) int target = dir_make(AT_FDCWD, path, 0700, &err);
-
-	if (target >= 0 && renameat(dir, id, target, name) == 0)
-		strv_addf(&owner->warnings, "%s %s cannot be read and was moved to %s/%s: %s", kind, id, path,
-			  name, why);
-	else
-		strv_addf(&owner->warnings, "%s %s cannot be read and could not be moved away: %s", kind, id,
-			  why);
-}
-
 /* Of a creation cut short before its record was whole: nothing was made but the folder. */
 static bool is_bare(int dir, const char *id)
 {
@@ -134,19 +119,19 @@ static void restore_pod(struct sandboxes *owner, const char *id)
 	struct err err;
 
 	if (!id_valid(id)) {
-		quarantine(owner, owner->pods_dir, "pod", id, "not an id");
+		quarantine_put(owner, owner->pods_dir, "pod", id, "not an id");
 		return;
 	}
 	if (read_pod(&loaded, &config, &state, &request, &err) < 0) {
 		if (is_bare(owner->pods_dir, id) && store_discard(owner, owner->pods_dir, id, &err) == 0)
 			return;
-		quarantine(owner, owner->pods_dir, "pod", id, err.text);
+		quarantine_put(owner, owner->pods_dir, "pod", id, err.text);
 		return;
 	}
 	CLEANUP(pod_unrefp) struct pod *pod = pod_new_take(owner, id, TAKE(loaded.arena), request);
 	pod->created_at = config.created_at;
 	if (loaded.unfinished) {
-		store_add_leftover(owner, pod);
+		leftovers_add_pod(pod, NULL);
 		return;
 	}
 	revive_pod(pod, &state);
@@ -240,23 +225,6 @@ static void revive_container(struct container *container, const struct container
 		strv_addf(&container->owner->warnings, "container %s: %s", container->id, err.text);
 }
 
-static void undo_task(void *data)
-{
-	CLEANUP(container_unrefp) struct container *container = data;
-
-	container_undo(container);
-}
-
-/* A creation that did not finish. */
-static void undo_container(struct container *container)
-{
-	struct err err;
-
-	container_ref(container);
-	if (pool_run(container->owner->pool, undo_task, container, &err) < 0)
-		container_unref(container);
-}
-
 static struct container *container_of(struct loaded *loaded, const struct container_config_record *config,
 				      Cri__ContainerConfig *request, struct pod *pod)
 {
@@ -283,10 +251,8 @@ static struct pod *pod_for(struct sandboxes *owner, const char *id)
 {
 	lock_take(&owner->lock);
 	struct pod *pod = pod_ref(map_get(&owner->pods, id));
-	if (!pod)
-		pod = pod_ref(map_get(&owner->leftovers, id));
 	lock_drop(&owner->lock);
-	return pod;
+	return pod ? pod : leftovers_find_pod(owner, id);
 }
 
 static void restore_container(struct sandboxes *owner, const char *id)
@@ -298,25 +264,25 @@ static void restore_container(struct sandboxes *owner, const char *id)
 	struct err err;
 
 	if (!id_valid(id)) {
-		quarantine(owner, owner->containers_dir, "container", id, "not an id");
+		quarantine_put(owner, owner->containers_dir, "container", id, "not an id");
 		return;
 	}
 	if (read_container(&loaded, &config, &state, &request, &err) < 0) {
 		if (is_bare(owner->containers_dir, id) &&
 		    store_discard(owner, owner->containers_dir, id, &err) == 0)
 			return;
-		quarantine(owner, owner->containers_dir, "container", id, err.text);
+		quarantine_put(owner, owner->containers_dir, "container", id, err.text);
 		return;
 	}
 	CLEANUP(pod_unrefp) struct pod *pod = pod_for(owner, config.pod_id);
 	if (!pod) {
-		quarantine(owner, owner->containers_dir, "container", id, "its pod sandbox is not there");
+		quarantine_put(owner, owner->containers_dir, "container", id, "its pod sandbox is not there");
 		return;
 	}
 	CLEANUP(container_unrefp) struct container *container = container_of(&loaded, &config, request, pod);
 	restore_user(&container->user, &state);
 	if (loaded.unfinished) {
-		undo_container(container);
+		leftovers_add_container(container, NULL);
 		return;
 	}
 	revive_container(container, &state);

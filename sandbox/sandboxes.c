@@ -62,7 +62,7 @@ static void exit_noticed(void *data, const char *id)
 
 static void retry(struct source *source UNUSED, void *data)
 {
-	store_retry_leftovers(data);
+	leftovers_retry(data, clock_mono());
 }
 
 /* Exit files that were there before the watch are seen here. */
@@ -92,7 +92,7 @@ static int open_parts(struct sandboxes *sandboxes, struct err *err)
 	if (!sandboxes->retry || store_restore(sandboxes, err) < 0)
 		return -1;
 	catch_up(sandboxes);
-	store_retry_leftovers(sandboxes);
+	leftovers_retry(sandboxes, clock_mono());
 	return 0;
 }
 
@@ -116,6 +116,7 @@ struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct
 	map_init(&sandboxes->pod_names, NULL);
 	map_init(&sandboxes->container_names, NULL);
 	map_init(&sandboxes->leftovers, NULL);
+	cond_init(&sandboxes->leftovers_changed);
 	if (open_parts(sandboxes, err) < 0)
 		return sandboxes_free(sandboxes);
 	return sandboxes;
@@ -151,10 +152,7 @@ static void forget_all(struct sandboxes *sandboxes)
 		forget_pod(pods[i]);
 		store_remove_pod(sandboxes, pods[i]);
 	}
-	map_for_each (slot, &sandboxes->leftovers) {
-		forget_pod(slot->value);
-		pod_unref(slot->value);
-	}
+	leftovers_free(sandboxes);
 }
 
 struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
@@ -169,7 +167,6 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 	map_done(&sandboxes->containers);
 	map_done(&sandboxes->pod_names);
 	map_done(&sandboxes->container_names);
-	map_done(&sandboxes->leftovers);
 	lock_done(&sandboxes->lock);
 	cgroups_free(sandboxes->cgroups);
 	seccomps_free(sandboxes->seccomps);
@@ -207,5 +204,5 @@ bool sandboxes_layer_in_use(void *data, const char *chain_id)
 	for (size_t i = 0; containers[i]; i++)
 		if (strv_has(&containers[i]->image.layers, chain_id))
 			return true;
-	return false;
+	return quarantine_uses_layer(*place, chain_id);
 }

@@ -5,7 +5,6 @@
  */
 #include "sandbox/store.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,60 +207,8 @@ void store_empty_trash(struct sandboxes *sandboxes, const char *name)
 
 int store_discard(struct sandboxes *sandboxes, int dir, const char *id, struct err *err)
 {
-	if (renameat(dir, id, sandboxes->trash_dir, id) < 0)
-		return errno == ENOENT ? 0 : err_errno(err, "move %s to the trash", id);
+	if (file_move(dir, id, sandboxes->trash_dir, err) < 0)
+		return -1;
 	store_empty_trash(sandboxes, id);
 	return 0;
-}
-
-void store_add_leftover(struct sandboxes *sandboxes, struct pod *pod)
-{
-	lock_take(&sandboxes->lock);
-	map_put(&sandboxes->leftovers, pod->id, pod_ref(pod));
-	lock_drop(&sandboxes->lock);
-}
-
-static void retry_task(void *data)
-{
-	CLEANUP(pod_unrefp) struct pod *pod = data;
-	struct ctx ctx;
-	struct err err;
-
-	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
-	bool done = false;
-	if (gate_enter(&pod->gate, &ctx, "retry", &err) == 0) {
-		done = pod_destroy(pod, &ctx, &err) == 0;
-		gate_leave(&pod->gate);
-	}
-	ctx_done(&ctx);
-	if (!done) {
-		log_debug("pod sandbox %s: %s, trying again later", pod->id, err.text);
-		store_add_leftover(pod->owner, pod);
-	}
-}
-
-void store_retry_leftovers(struct sandboxes *sandboxes)
-{
-	struct err err;
-
-	lock_take(&sandboxes->lock);
-	size_t count = map_len(&sandboxes->leftovers);
-	lock_drop(&sandboxes->lock);
-	/* Counted: one that fails at once is back in the map before the last is taken out. */
-	for (; count; count--) {
-		struct pod *pod = NULL;
-
-		lock_take(&sandboxes->lock);
-		struct map_slot *first = map_next(&sandboxes->leftovers, NULL);
-		if (first)
-			pod = map_take(&sandboxes->leftovers, ((struct pod *)first->value)->id);
-		lock_drop(&sandboxes->lock);
-		if (!pod)
-			return;
-		if (pool_run(sandboxes->pool, retry_task, pod, &err) < 0) {
-			store_add_leftover(sandboxes, pod);
-			pod_unref(pod);
-			return;
-		}
-	}
 }

@@ -39,7 +39,8 @@ struct sandboxes {
 	/* under lock; each map holds a reference to its values */
 	struct map pods, containers;           /* by id */
 	struct map pod_names, container_names; /* by identity */
-	struct map leftovers;                  /* pods by id whose undo has to be tried again */
+	struct cond leftovers_changed;
+	struct map leftovers; /* struct leftover (leftovers.c) by the object's id; owned */
 };
 
 /* Full id or unambiguous prefix. INVALID_ARGUMENT: empty or ambiguous; NOT_FOUND. *ret is a reference. */
@@ -64,9 +65,26 @@ void store_pods_freep(struct pod ***pods);
 void store_containers_free(struct container **containers);
 void store_containers_freep(struct container ***containers);
 
-/* A pod that could not be undone wholly is kept here and tried again every ten seconds. */
-void store_add_leftover(struct sandboxes *sandboxes, struct pod *pod);
-void store_retry_leftovers(struct sandboxes *sandboxes);
+/*
+ * leftovers.c: what could not be undone of a failed creation is kept and tried again in the background. `why`
+ * is logged; NULL when nothing has been tried yet, which the next leftovers_retry() does. A reference is
+ * taken.
+ */
+void leftovers_add_pod(struct pod *pod, const struct err *why);
+void leftovers_add_container(struct container *container, const struct err *why);
+/* A reference, NULL when there is none. */
+struct pod *leftovers_find_pod(struct sandboxes *sandboxes, const char *id);
+/* Tries, on the pool, all that is due at `now` (clock_mono() ns). */
+void leftovers_retry(struct sandboxes *sandboxes, int64_t now);
+/* Undoes at once what is left of this pod's containers. */
+int leftovers_undo_of_pod(const struct pod *pod, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* At the end, when no task can be at work. */
+void leftovers_free(struct sandboxes *sandboxes);
+
+/* quarantine.c: moves what cannot be read out of the way and warns. */
+void quarantine_put(struct sandboxes *owner, int dir, const char *kind, const char *id, const char *why);
+/* Whether a container in quarantine may run on this layer. */
+bool quarantine_uses_layer(struct sandboxes *sandboxes, const char *chain_id);
 
 /* Pod verbs shared between files; the caller is inside the pod's gate. pod_halt: containers, network, pause,
  * namespaces, files. pod_destroy: that, and everything on disk. Idempotent. */
@@ -80,7 +98,8 @@ int store_restore(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
 
 /* Deletes <root>/trash/<name> on the pool. */
 void store_empty_trash(struct sandboxes *sandboxes, const char *name);
-/* Moves <dirfd>/<id> to the trash and deletes it on the pool. */
+/* Moves <dirfd>/<id> to the trash, so that also a power cut does not bring it back, and deletes it on the
+ * pool. */
 int store_discard(struct sandboxes *sandboxes, int dir, const char *id, struct err *err) MUST_CHECK;
 
 #endif

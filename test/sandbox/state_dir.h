@@ -310,4 +310,30 @@ static inline size_t containers_count(const struct state_dir *state, const Cri__
 	return response.n_containers;
 }
 
+static inline void state_dir_assert_no_warnings(const struct state_dir *state)
+{
+	const struct strv *warnings = sandboxes_warnings(state->sandboxes);
+
+	if (warnings->len)
+		fail_msg("%s", warnings->items[0]);
+}
+
+static inline bool state_dir_warned(const struct state_dir *state, const char *part)
+{
+	const struct strv *warnings = sandboxes_warnings(state->sandboxes);
+
+	for (size_t i = 0; i < warnings->len; i++)
+		if (strstr(warnings->items[i], part))
+			return true;
+	return false;
+}
+
+static inline void state_dir_damage(const struct state_dir *state, const char *kind, const char *id,
+				    const char *file, const char *content)
+{
+	CLEANUP(freep) char *name = xasprintf("root/%s/%s/%s", kind, id, file);
+
+	state_dir_put(state, name, content);
+}
+
 #endif
