@@ -14,7 +14,7 @@
 #include "base/json.h"
 #include "base/spawn.h"
 #include "base/str.h"
-#include "image/registry_error.h"
+#include "image/redact.h"
 
 enum { NAME_MAX_LEN = 64, WORDS_MAX = 200 };
 #define TIMEOUT_DEFAULT (30 * NS_PER_SEC)
@@ -72,7 +72,7 @@ static void last_words(const struct command_result *result, struct str *text)
 	CLEANUP(freep) char *copy = xstrndup(str_get(said), WORDS_MAX / 2);
 
 	copy[strcspn(copy, "\r\n")] = '\0';
-	registry_redact(copy, &safe);
+	redact(copy, &safe);
 	if (safe.len)
 		str_addf(text, ": %s", str_get(&safe));
 }

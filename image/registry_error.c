@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "image/redact.h"
 
 enum { ERROR_BODY_MAX = 64 * 1024, ERROR_TEXT_MAX = 300 };
 
@@ -45,39 +46,6 @@ static enum rpc_code code_of(int status)
 	}
 }
 
-/* Copies one word (no spaces) that may be or hold a URL. */
-static void redact_word(const char *word, size_t len, struct str *out)
-{
-	const char *end = word + len;
-	const char *scheme = memmem(word, len, "://", 3);
-	const char *at = scheme ? memchr(scheme, '@', (size_t)(end - scheme)) : NULL;
-
-	for (const char *c = word; c < end; c++) {
-		if (at && c == scheme + 3)
-			c = at + 1;
-		if (c >= end)
-			return;
-		if (scheme && c > scheme && *c == '?') {
-			str_add(out, "?...");
-			return;
-		}
-		str_addc(out, *c >= 0x20 && *c < 0x7f ? *c : '?');
-	}
-}
-
-void registry_redact(const char *text, struct str *out)
-{
-	while (*text) {
-		size_t len = strcspn(text, " \t\r\n\"'");
-
-		redact_word(text, len, out);
-		text += len;
-		if (*text)
-			str_addc(out, *text >= 0x20 ? *text : ' ');
-		text += *text != '\0';
-	}
-}
-
 static void describe(const struct str *body, struct str *out)
 {
 	CLEANUP(json_decrefp) json_t *json = NULL;
@@ -92,10 +60,10 @@ static void describe(const struct str *body, struct str *out)
 		return;
 	first = answer.errors.items;
 	str_add(out, ": ");
-	registry_redact(first->code ? first->code : "", out);
+	redact(first->code ? first->code : "", out);
 	if (!str_empty(first->message)) {
 		str_add(out, ": ");
-		registry_redact(first->message, out);
+		redact(first->message, out);
 	}
 }
 
