@@ -102,8 +102,9 @@ int peer_prepare(struct peer *peer, CURL *easy, const struct peer_route *route, 
 	bool at_home = origin_equal(route->origin, route->home);
 
 	peer_done(peer);
-	if (certs_find(route->certs_dirs, route->origin, &peer->certs, err) < 0 ||
-	    (!at_home && certs_find(route->certs_dirs, route->home, &peer->home_certs, err) < 0))
+	if (route->origin->secure &&
+	    (certs_find(route->certs_dirs, route->origin, &peer->certs, err) < 0 ||
+	     (!at_home && certs_find(route->certs_dirs, route->home, &peer->home_certs, err) < 0)))
 		return -1;
 	peer->guarded = !at_home && !is_link_local_text(route->home->host);
 	if (peer->guarded && is_link_local_text(route->origin->host))
