@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct fake_server {
 	void *data;
 	SSL_CTX *tls; /* NULL: plain */
 	bool slow;
+	atomic_bool plain; /* although there is tls */
 	int listener;
 	uint16_t port;
 	bool paused;
@@ -147,7 +149,7 @@ static bool handshake(struct fake_request *request)
 	struct fake_server *server = request->server;
 	X509 *client;
 
-	if (!server->tls)
+	if (!server->tls || atomic_load(&server->plain))
 		return true;
 	if (server->slow) {
 		fake_stall(request);
@@ -228,6 +230,11 @@ static void stop_listening(struct fake_server *server)
 	shutdown(server->listener, SHUT_RDWR);
 	pthread_join(server->thread, NULL);
 	close(server->listener);
+}
+
+void fake_server_forget_tls(struct fake_server *server)
+{
+	atomic_store(&server->plain, true);
 }
 
 void fake_server_pause(struct fake_server *server)

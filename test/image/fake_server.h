@@ -43,6 +43,8 @@ struct fake_server *fake_server_new_tls(void (*handle)(struct fake_request *requ
 					const struct fake_tls *tls);
 /* Shuts every connection and waits for the handlers. Returns NULL. */
 struct fake_server *fake_server_free(struct fake_server *server);
+/* New connections are plain from now on. */
+void fake_server_forget_tls(struct fake_server *server);
 /* Refuses connections, and takes them again on the same port. One thread at a time. */
 void fake_server_pause(struct fake_server *server);
 void fake_server_resume(struct fake_server *server);

@@ -200,6 +200,51 @@ static void test_index_lies(void **state)
 	assert_int_equal(scene_asked(scene, digest), 1);
 }
 
+/* CVE-2020-15157: a layer's urls are nobody we ask. */
+static void test_foreign_layer(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(freep)
+	char *manifest = xasprintf(
+		"{\"schemaVersion\":2,\"mediaType\":\"" FAKE_MANIFEST
+		"\",\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\","
+		"\"digest\":\"%s\",\"size\":%zu},\"layers\":["
+		"{\"mediaType\":\"application/vnd.oci.image.layer.nondistributable.v1.tar\",\"digest\":\"sha256:%064d\","
+		"\"size\":7,\"urls\":[\"http://%s/foreign\"]},"
+		"{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"sha256:%064d\",\"size\":7},"
+		"{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"sha256:%064d\",\"size\":7}]}",
+		scene->app.config_digest, scene->app.config.len, 1, fake_server_host(scene->mirror), 2, 3);
+
+	fake_content_put(&scene->mirror_content, "/foreign", "x/y", "foreign", 7);
+	fake_content_put(&scene->content, "/v2/team/app/manifests/foreign", FAKE_MANIFEST, manifest,
+			 strlen(manifest));
+	check_pull_fails(scene, "plain.test/team/app:foreign", RPC_NOT_FOUND, "layer ");
+	assert_int_equal(fake_server_count(scene->mirror, "GET"), 0);
+}
+
+/* A short name that two registries may mean: both are asked, in order, and both are heard. */
+static void test_search_list(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(freep)
+	char *registries =
+		xasprintf("unqualified-search-registries = [\"one.test\", \"two.test\"]\n"
+			  "[[registry]]\nprefix = \"one.test\"\nlocation = \"%s\"\ninsecure = true\n"
+			  "[[registry]]\nprefix = \"two.test\"\nlocation = \"%s\"\ninsecure = true\n",
+			  fake_server_host(scene->mirror), fake_server_host(scene->server));
+	CLEANUP(image_unrefp) struct image *image = NULL;
+	struct err err = { 0 };
+
+	put_file(scene->scratch.dir, "registries.conf", registries);
+	assert_ok(images_reload(scene->images, scene->config, &err));
+	check_pull(scene, "team/app:v1", scene->app.config_digest);
+	image = scene_find(scene, "two.test/team/app:v1");
+	assert_non_null(image);
+	assert_int_equal(fake_server_count(scene->mirror, "GET"), 1);
+	check_pull_fails(scene, "team/app:v9", RPC_NOT_FOUND, fake_server_host(scene->mirror));
+	check_pull_fails(scene, "team/app:v9", RPC_NOT_FOUND, fake_server_host(scene->server));
+}
+
 /* What policy.json refuses is not even asked for. */
 static void test_policy(void **state)
 {
@@ -461,12 +506,13 @@ static void test_takes_over(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_pull),           TEST(test_pull_by_digest), TEST(test_pull_again),
-		TEST(test_mirror),         TEST(test_half_mirror),    TEST(test_credentials_and_mirror),
-		TEST(test_refusals),       TEST(test_index),          TEST(test_corrupt_layer),
-		TEST(test_index_lies),     TEST(test_policy),         TEST(test_auth_file),
-		TEST(test_wrong_diff_ids), TEST(test_joined),         TEST(test_shared_layers),
-		TEST(test_deadline),       TEST(test_expired),        TEST(test_takes_over),
+		TEST(test_pull),        TEST(test_pull_by_digest), TEST(test_pull_again),
+		TEST(test_mirror),      TEST(test_half_mirror),    TEST(test_credentials_and_mirror),
+		TEST(test_refusals),    TEST(test_index),          TEST(test_corrupt_layer),
+		TEST(test_index_lies),  TEST(test_policy),         TEST(test_foreign_layer),
+		TEST(test_search_list), TEST(test_auth_file),      TEST(test_wrong_diff_ids),
+		TEST(test_joined),      TEST(test_shared_layers),  TEST(test_deadline),
+		TEST(test_expired),     TEST(test_takes_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -455,6 +455,27 @@ static void test_manifest_digests(void **state)
 	assert_fails(get_manifest(scene, &err), RPC_DATA_LOSS);
 }
 
+static void test_sha512(void **state)
+{
+	static const char document[] = "{\"a\":1}";
+	struct scene *scene = *state;
+	CLEANUP(registry_manifest_done) struct registry_manifest good = { 0 };
+	CLEANUP(registry_manifest_done) struct registry_manifest bad = { 0 };
+	char text[DIGEST_TEXT_SIZE];
+	struct err err = { 0 };
+	struct digest digest;
+
+	digest_of(DIGEST_SHA512, document, strlen(document), &digest);
+	digest_text(&digest, text);
+	CLEANUP(freep) char *path = xasprintf("/v2/team/app/manifests/%s", text);
+
+	fake_content_put(&scene->content, path, FAKE_MANIFEST, document, strlen(document));
+	assert_ok(registry_get_manifest(scene->conn, &scene->ctx, NULL, &digest, &good, &err));
+	fake_content_put(&scene->content, path, FAKE_MANIFEST, "{}", 2);
+	assert_fails(registry_get_manifest(scene->conn, &scene->ctx, NULL, &digest, &bad, &err),
+		     RPC_DATA_LOSS);
+}
+
 static void secret_error(struct fake_request *request, void *data UNUSED, bool *handled)
 {
 	*handled = true;
@@ -505,6 +526,7 @@ int main(void)
 		TEST(test_cancel),
 		TEST(test_huge_headers),
 		TEST(test_manifest_digests),
+		TEST(test_sha512),
 		TEST(test_redaction),
 	};
 

@@ -270,6 +270,24 @@ static void test_insecure(void **state)
 	assert_ok(get_manifest(scene, &err));
 }
 
+/* Who breaks TLS of an insecure registry in mid pull does not get the token in clear. */
+static void test_no_plain_after_tls(void **state)
+{
+	const struct image_auth auth = { .registry_token = "t0k3n" };
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	connect_repo(scene, &auth, true);
+	assert_ok(get_manifest(scene, &err));
+	registry_conn_free(scene->conn);
+	scene->conn = registry_conn_new(scene->repo);
+	fake_server_forget_tls(scene->server);
+	assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE);
+	assert_int_equal(asked(scene, "GET"), 1);
+	connect_repo(scene, &auth, true); /* another pull may find a registry without TLS */
+	assert_ok(get_manifest(scene, &err));
+}
+
 /* A handshake that never ends. */
 static void test_slow_handshake(void **state)
 {
@@ -295,7 +313,8 @@ int main(void)
 		TEST(test_client_certificate), TEST(test_broken_material),
 		TEST(test_redirect),           TEST(test_no_downgrade),
 		TEST(test_insecure_downgrade), TEST(test_realm_downgrade),
-		TEST(test_insecure),           TEST(test_slow_handshake),
+		TEST(test_insecure),           TEST(test_no_plain_after_tls),
+		TEST(test_slow_handshake),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
