@@ -191,22 +191,35 @@ static int remove_mounted(void)
 	return 0;
 }
 
-static void misuse_aborts(void **state)
+static void check_misuse(const char *scratch, const char *name)
 {
-	(void)state;
-	assert_aborts("dots", "tree_remove");
-	assert_aborts("slash", "tree_remove");
+	CLEANUP(freep) char *argument = xasprintf("misuse:%s:%s", name, scratch);
+
+	assert_aborts(argument, "tree_remove");
 }
 
-/* Were the assertion ever lost, what is removed must be nobody's: the parent of a folder made for this. */
-static int misuse(const char *name)
+static void misuse_aborts(void **state)
 {
-	char outer[] = "/tmp/crisp-misuse-XXXXXX";
+	struct scratch s;
+
+	(void)state;
+	scratch_init(&s);
+	check_misuse(s.path, "..");
+	check_misuse(s.path, "absent-crisp/absent");
+	scratch_done(&s);
+}
+
+/* "NAME:SCRATCH". Were the assertion ever lost, what is removed must be nobody's: the parent of a folder made
+ * for this in the scratch of the test, which removes it: this process ends by abort(). */
+static int misuse(const char *argument)
+{
+	const char *scratch = strchr(argument, ':');
 	struct err err;
 
-	if (!mkdtemp(outer))
+	if (!scratch)
 		return 1;
-	CLEANUP(freep) char *inner = xasprintf("%s/victim/inner", outer);
+	CLEANUP(freep) char *name = xstrndup(argument, (size_t)(scratch - argument));
+	CLEANUP(freep) char *inner = xasprintf("%s/victim/inner", scratch + 1);
 	CLEANUP(fd_closep) int dir = dir_make(AT_FDCWD, inner, 0700, &err);
 	return dir < 0 ? 1 : tree_remove(dir, name, NULL);
 }
@@ -217,7 +230,7 @@ static int scenario(const char *name)
 		return remove_unprivileged();
 	if (strcmp(name, "mounted") == 0)
 		return remove_mounted();
-	return misuse(strcmp(name, "dots") == 0 ? ".." : "absent-crisp/absent");
+	return str_has_prefix(name, "misuse:") ? misuse(name + strlen("misuse:")) : 1;
 }
 
 int main(int argc, char **argv)

@@ -384,6 +384,71 @@ static void test_broken_program(void **state)
 	}
 }
 
+/*
+ * This program again, as a crisp-pause with a PID namespace (by argv[0]): the first process makes the second
+ * and tells its pid, the second tells that it is ready. Which of them comes first is nobody's promise; the
+ * host name says it here.
+ */
+enum { SOCKET = 3 };
+
+static int be_second(void)
+{
+	char byte;
+
+	if (read(SOCKET, &byte, 1) == 1) /* kept */
+		for (;;)
+			pause();
+	return 0;
+}
+
+static int be_first(const char *order)
+{
+	const char *const argv[] = { "crisp-pause", "second", NULL };
+	const struct command command = {
+		.path = "/proc/self/exe", .argv = argv, .fds = { { SOCKET, SOCKET } }, .fds_len = 1
+	};
+	struct process second = PROCESS_INIT;
+	struct err err;
+	char line[32];
+
+	if (command_start(&command, &second, &err) < 0)
+		return 1;
+	int len = snprintf(line, sizeof(line), "pid %d\n", (int)second.pid);
+	if (strcmp(order, "pid-first") == 0)
+		return write_all(SOCKET, line, (size_t)len) < 0 || write_all(SOCKET, "ready\n", 6) < 0;
+	if (write_all(SOCKET, "ready\n", 6) < 0)
+		return 1;
+	usleep(50000); /* so that they arrive one by one, most likely */
+	return write_all(SOCKET, line, (size_t)len) < 0;
+}
+
+static int play_pause(int argc, char **argv)
+{
+	return strcmp(argv[1], "second") == 0 ? be_second() : be_first(argv[argc - 1]);
+}
+
+static void test_order_of_reports(void **state)
+{
+	static const char *const orders[] = { "ready-first", "pid-first" };
+	char exe[4096];
+	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	struct pause_spec spec = spec_of(NAMESPACE_PID | NAMESPACE_UTS);
+
+	(void)state;
+	assert_true(len > 0);
+	exe[len] = '\0';
+	spec.path = exe;
+	for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+		struct pause_started started;
+
+		spec.hostname = orders[i];
+		run(&spec, &started);
+		/* The second, not the first, which has ended. */
+		assert_true(process_alive(&started.process));
+		stop(&started);
+	}
+}
+
 static void test_sysctl_check(void **state)
 {
 	static const struct {
@@ -480,7 +545,7 @@ static char *find_program(void)
 	return xasprintf("%s/../../server/crisp-pause", exe);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sets_up),
@@ -493,11 +558,14 @@ int main(void)
 		cmocka_unit_test(test_keep_after_death),
 		cmocka_unit_test(test_failures_leave_nothing),
 		cmocka_unit_test(test_broken_program),
+		cmocka_unit_test(test_order_of_reports),
 		cmocka_unit_test(test_sysctl_check),
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_start_time_goal),
 	};
 
+	if (argc > 1 && strcmp(argv[0], "crisp-pause") == 0)
+		return play_pause(argc, argv);
 	if (geteuid() != 0) {
 		print_message("needs root\n");
 		return 0;
