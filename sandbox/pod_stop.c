@@ -157,13 +157,8 @@ int pod_destroy(struct pod *pod, const struct ctx *ctx, struct err *err)
 	return store_discard(pod->owner, pod->owner->pods_dir, pod->id, err);
 }
 
-static int stop_gated(struct pod *pod, const struct ctx *ctx, struct err *err)
+static int stop(struct pod *pod, const struct ctx *ctx, struct err *err)
 {
-	lock_take(&pod->lock);
-	bool removed = pod->removed;
-	lock_drop(&pod->lock);
-	if (removed)
-		return 0;
 	/* What is known to be not ready is so after a crash as well, also when a later step fails. */
 	bool was_stopped = is_stopped(pod);
 	int failed = pod_halt(pod, ctx, err);
@@ -173,27 +168,8 @@ static int stop_gated(struct pod *pod, const struct ctx *ctx, struct err *err)
 	return failed;
 }
 
-int pod_stop(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err)
+static int remove_object(struct pod *pod, const struct ctx *ctx, struct err *err)
 {
-	CLEANUP(pod_unrefp) struct pod *pod = NULL;
-	struct err find;
-
-	if (store_find_pod(sandboxes, id, &pod, &find) < 0)
-		return find.code == RPC_NOT_FOUND ? 0 : err_set(err, find.code, "%s", find.text);
-	if (gate_enter(&pod->gate, ctx, "StopPodSandbox", err) < 0)
-		return -1;
-	int failed = stop_gated(pod, ctx, err);
-	gate_leave(&pod->gate);
-	return failed;
-}
-
-static int remove_gated(struct pod *pod, const struct ctx *ctx, struct err *err)
-{
-	lock_take(&pod->lock);
-	bool removed = pod->removed;
-	lock_drop(&pod->lock);
-	if (removed)
-		return 0;
 	if (pod_destroy(pod, ctx, err) < 0)
 		return -1;
 	lock_take(&pod->lock);
@@ -203,16 +179,37 @@ static int remove_gated(struct pod *pod, const struct ctx *ctx, struct err *err)
 	return 0;
 }
 
-int pod_remove(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err)
+struct verb {
+	const char *what;
+	int (*run)(struct pod *pod, const struct ctx *ctx, struct err *err);
+};
+
+/* Runs it inside the pod's gate. A pod that is unknown, or was removed meanwhile, is as the client wants it.
+ */
+static int run_verb(struct sandboxes *sandboxes, const struct verb *verb, const struct ctx *ctx,
+		    const char *id, struct err *err)
 {
 	CLEANUP(pod_unrefp) struct pod *pod = NULL;
 	struct err find;
 
 	if (store_find_pod(sandboxes, id, &pod, &find) < 0)
 		return find.code == RPC_NOT_FOUND ? 0 : err_set(err, find.code, "%s", find.text);
-	if (gate_enter(&pod->gate, ctx, "RemovePodSandbox", err) < 0)
+	if (gate_enter(&pod->gate, ctx, verb->what, err) < 0)
 		return -1;
-	int failed = remove_gated(pod, ctx, err);
+	lock_take(&pod->lock);
+	bool removed = pod->removed;
+	lock_drop(&pod->lock);
+	int failed = removed ? 0 : verb->run(pod, ctx, err);
 	gate_leave(&pod->gate);
 	return failed;
+}
+
+int pod_stop(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err)
+{
+	return run_verb(sandboxes, &(struct verb){ "StopPodSandbox", stop }, ctx, id, err);
+}
+
+int pod_remove(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err)
+{
+	return run_verb(sandboxes, &(struct verb){ "RemovePodSandbox", remove_object }, ctx, id, err);
 }

@@ -61,6 +61,25 @@ static bool reopen(const struct record_process *record, struct process *ret)
 	return process_alive(ret);
 }
 
+/* state.json; without one the creation did not finish. */
+static int read_state(struct loaded *loaded, const struct record_source *source,
+		      const struct json_field *fields, void *state, struct err *err)
+{
+	if (record_read(source, fields, state, loaded->arena, &loaded->state, err) == 0)
+		return 0;
+	loaded->unfinished = err->code == RPC_NOT_FOUND;
+	return loaded->unfinished ? 0 : -1;
+}
+
+/* An object that cannot be read. */
+static void set_aside(struct sandboxes *owner, int dir, const char *kind, const char *id, const char *why)
+{
+	struct err err;
+
+	if (!is_bare(dir, id) || store_discard(owner, dir, id, &err) < 0)
+		quarantine_put(owner, dir, kind, id, why);
+}
+
 /* ---- pods ---- */
 
 static int read_pod(struct loaded *loaded, struct pod_config_record *config, struct pod_state_record *state,
@@ -77,11 +96,8 @@ static int read_pod(struct loaded *loaded, struct pod_config_record *config, str
 	if (!request->config || !request->config->metadata)
 		return err_set(err, RPC_DATA_LOSS, "config.json has no metadata");
 	source.name = "state.json";
-	if (record_read(&source, pod_state_fields, state, loaded->arena, &loaded->state, err) < 0) {
-		if (err->code != RPC_NOT_FOUND)
-			return -1;
-		loaded->unfinished = true;
-	}
+	if (read_state(loaded, &source, pod_state_fields, state, err) < 0)
+		return -1;
 	*ret = request;
 	return 0;
 }
@@ -123,9 +139,7 @@ static void restore_pod(struct sandboxes *owner, const char *id)
 		return;
 	}
 	if (read_pod(&loaded, &config, &state, &request, &err) < 0) {
-		if (is_bare(owner->pods_dir, id) && store_discard(owner, owner->pods_dir, id, &err) == 0)
-			return;
-		quarantine_put(owner, owner->pods_dir, "pod", id, err.text);
+		set_aside(owner, owner->pods_dir, "pod", id, err.text);
 		return;
 	}
 	CLEANUP(pod_unrefp) struct pod *pod = pod_new_take(owner, id, TAKE(loaded.arena), request);
@@ -154,11 +168,8 @@ static int read_container(struct loaded *loaded, struct container_config_record 
 	if (!request->metadata || !request->image)
 		return err_set(err, RPC_DATA_LOSS, "config.json has no metadata or image");
 	source.name = "state.json";
-	if (record_read(&source, container_state_fields, state, loaded->arena, &loaded->state, err) < 0) {
-		if (err->code != RPC_NOT_FOUND)
-			return -1;
-		loaded->unfinished = true;
-	}
+	if (read_state(loaded, &source, container_state_fields, state, err) < 0)
+		return -1;
 	*ret = request;
 	return 0;
 }
@@ -268,10 +279,7 @@ static void restore_container(struct sandboxes *owner, const char *id)
 		return;
 	}
 	if (read_container(&loaded, &config, &state, &request, &err) < 0) {
-		if (is_bare(owner->containers_dir, id) &&
-		    store_discard(owner, owner->containers_dir, id, &err) == 0)
-			return;
-		quarantine_put(owner, owner->containers_dir, "container", id, err.text);
+		set_aside(owner, owner->containers_dir, "container", id, err.text);
 		return;
 	}
 	CLEANUP(pod_unrefp) struct pod *pod = pod_for(owner, config.pod_id);

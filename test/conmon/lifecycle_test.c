@@ -22,6 +22,15 @@ static void create(struct box_container *container, struct monitor_started *star
 	assert_true(process_alive(&started->container));
 }
 
+/* A container that runs and does nothing. */
+static void start_sleeper(const char *runtime, struct box_container *container,
+			  struct monitor_started *started)
+{
+	box_container(&box, runtime, "[\"/bin/sleep\",\"1000\"]", NULL, container);
+	create(container, started);
+	OK(runtime_start(&container->target, NULL, &ok_));
+}
+
 static void destroy(struct box_container *container, struct monitor_started *started)
 {
 	OK(runtime_delete(&container->target, NULL, &ok_));
@@ -101,9 +110,7 @@ static void test_kill_and_delete_of_running(void **state)
 		struct monitor_started started;
 		struct exit_status status;
 
-		box_container(&box, runtimes[i], "[\"/bin/sleep\",\"1000\"]", NULL, &container);
-		create(&container, &started);
-		OK(runtime_start(&container.target, NULL, &ok_));
+		start_sleeper(runtimes[i], &container, &started);
 		OK(runtime_kill(&container.target, &started.container, SIGKILL, false, NULL, &ok_));
 		box_wait_exit(&container, &status);
 		assert_int_equal(status.code, 137);
@@ -227,9 +234,7 @@ static void test_exec(void **state)
 		struct err err = { 0 };
 		int failed;
 
-		box_container(&box, runtimes[i], "[\"/bin/sleep\",\"1000\"]", NULL, &container);
-		create(&container, &started);
-		OK(runtime_start(&container.target, NULL, &ok_));
+		start_sleeper(runtimes[i], &container, &started);
 
 		run_exec(&container, &started.container,
 			 "[\"/bin/sh\",\"-c\",\"echo out; echo err >&2; exit 3\"]", 0, &result, &err,
@@ -272,9 +277,7 @@ static void test_exec_with_child_left_behind(void **state)
 		int64_t before;
 		int failed;
 
-		box_container(&box, runtimes[i], "[\"/bin/sleep\",\"1000\"]", NULL, &container);
-		create(&container, &started);
-		OK(runtime_start(&container.target, NULL, &ok_));
+		start_sleeper(runtimes[i], &container, &started);
 		before = clock_mono();
 		run_exec(&container, &started.container, "[\"/bin/sh\",\"-c\",\"echo out; sleep 555 &\"]", 0,
 			 &result, &err, &failed);
@@ -297,9 +300,7 @@ static void test_exec_timeout_kills_all(void **state)
 		struct err err = { 0 };
 		int failed;
 
-		box_container(&box, runtimes[i], "[\"/bin/sleep\",\"1000\"]", NULL, &container);
-		create(&container, &started);
-		OK(runtime_start(&container.target, NULL, &ok_));
+		start_sleeper(runtimes[i], &container, &started);
 		run_exec(
 			&container, &started.container,
 			"[\"/bin/sh\",\"-c\",\"sleep 4321 & (setsid sleep 4322 >/dev/null 2>&1 &); sleep 4323\"]",
