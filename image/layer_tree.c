@@ -20,6 +20,7 @@
 
 #include "base/file.h"
 #include "base/map.h"
+#include "image/layer_path.h"
 
 enum { CACHE_SLOTS = 64, BLOCK = 4096, NOTE_COST = 128 };
 
@@ -38,15 +39,9 @@ struct layer_tree {
 	struct tree_limits limits;
 	struct tree_usage usage;
 	uint64_t entries, names;
+	bool setgid;     /* a directory may have the bit: what is made in it takes its group */
 	struct map dirs; /* path -> struct dir_note */
 	struct cached_dir cache[CACHE_SLOTS];
-};
-
-/* A cleaned path, cut in place: the directory's path, and the last name ("" for the root itself). */
-struct place {
-	char dir[TREE_PATH_MAX + 1];
-	const char *name;
-	char name_buffer[TREE_NAME_MAX + 1];
 };
 
 struct layer_tree *layer_tree_new(int root, const struct tree_limits *limits)
@@ -88,52 +83,6 @@ struct layer_tree *layer_tree_free(struct layer_tree *tree)
 void layer_tree_freep(struct layer_tree **tree)
 {
 	layer_tree_free(*tree);
-}
-
-static int bad_path(struct err *err, const char *path, const char *why)
-{
-	return err_set(err, RPC_INVALID_ARGUMENT, "\"%.200s\": %s", path, why);
-}
-
-/* Without leading, doubled and trailing slashes and "." components, into clean (TREE_PATH_MAX + 1 bytes). */
-static int clean_path(const char *path, char *clean, struct err *err)
-{
-	size_t used = 0, depth = 0;
-	const char *at = path;
-
-	while (*at) {
-		size_t len = strcspn(at, "/");
-
-		if (len == 2 && at[0] == '.' && at[1] == '.')
-			return bad_path(err, path, "path with \"..\"");
-		if (len > TREE_NAME_MAX || used + len + 1 > TREE_PATH_MAX)
-			return bad_path(err, path, "path is too long");
-		if (len > 0 && !(len == 1 && at[0] == '.')) {
-			if (++depth > TREE_DEPTH_MAX)
-				return bad_path(err, path, "path is too deep");
-			if (used > 0)
-				clean[used++] = '/';
-			memcpy(clean + used, at, len);
-			used += len;
-		}
-		at += len + (at[len] == '/');
-	}
-	clean[used] = '\0';
-	return 0;
-}
-
-static int locate(const char *path, struct place *place, struct err *err)
-{
-	char *slash;
-
-	if (clean_path(path, place->dir, err) < 0)
-		return -1;
-	slash = strrchr(place->dir, '/');
-	memcpy(place->name_buffer, slash ? slash + 1 : place->dir,
-	       strlen(slash ? slash + 1 : place->dir) + 1);
-	place->name = place->name_buffer;
-	*(slash ? slash : place->dir) = '\0';
-	return 0;
 }
 
 static int count_entry(struct layer_tree *tree, struct err *err)
@@ -221,21 +170,22 @@ static int make_dir(struct layer_tree *tree, int dir, const char *name, bool *re
 static int make_implied(struct layer_tree *tree, const char *path, struct err *err)
 {
 	CLEANUP(fd_closep) int parent = -1;
-	struct place place;
+	struct layer_place place;
 	struct stat st;
 	bool fresh;
 
-	if (locate(path, &place, err) < 0 || count_entry(tree, err) < 0)
+	if (layer_path_locate(path, &place, err) < 0 || count_entry(tree, err) < 0)
 		return -1;
 	parent = open_in_root(tree->root, place.dir[0] ? place.dir : ".", O_PATH | O_DIRECTORY, 0);
 	if (parent < 0)
 		return err_errno(err, "open \"%.200s\"", place.dir);
 	if (fstatat(parent, place.name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !is_whiteout(&st))
-		return bad_path(err, path, "is no directory, but entries lie below it");
+		return layer_path_bad(err, path, "is no directory, but entries lie below it");
 	if (make_dir(tree, parent, place.name, &fresh, err) < 0)
 		return -1;
-	if (fchmodat(parent, place.name, 0755, 0) < 0)
-		return err_errno(err, "chmod \"%.200s\"", path);
+	if ((tree->setgid && fchownat(parent, place.name, 0, 0, AT_SYMLINK_NOFOLLOW) < 0) ||
+	    fchmodat(parent, place.name, 0755, 0) < 0)
+		return err_errno(err, "set owner and mode of \"%.200s\"", path);
 	return note_dir(tree, path, NULL, true, err);
 }
 
@@ -311,27 +261,35 @@ static int open_dir(struct layer_tree *tree, const char *path, struct err *err)
 }
 
 /* Counts the entry and opens the directory it goes to; the root itself is refused. */
-static int enter(struct layer_tree *tree, const char *path, struct place *place, struct err *err)
+static int enter(struct layer_tree *tree, const char *path, struct layer_place *place, struct err *err)
 {
-	if (count_entry(tree, err) < 0 || locate(path, place, err) < 0)
+	if (count_entry(tree, err) < 0 || layer_path_locate(path, place, err) < 0)
 		return -1;
 	if (place->name[0] == '\0')
-		return bad_path(err, path, "the root of a layer can only be a directory");
+		return layer_path_bad(err, path, "the root of a layer can only be a directory");
 	return open_dir(tree, place->dir, err);
 }
 
 static int set_xattrs(int fd, const struct tree_meta *meta, struct err *err)
 {
-	for (size_t i = 0; i < meta->xattrs_len; i++)
-		if (fsetxattr(fd, meta->xattrs[i].name, meta->xattrs[i].value, meta->xattrs[i].len, 0) < 0)
-			return err_errno(err, "set xattr %.100s", meta->xattrs[i].name);
+	for (size_t i = 0; i < meta->xattrs_len; i++) {
+		const struct tree_xattr *xattr = &meta->xattrs[i];
+
+		if (fsetxattr(fd, xattr->name, xattr->value, xattr->len, 0) == 0)
+			continue;
+		/* Some filesystems keep no user.* (tmpfs before Linux 6.6); no program can count on them. */
+		if (errno != ENOTSUP || !str_has_prefix(xattr->name, "user."))
+			return err_errno(err, "set xattr %.100s", xattr->name);
+	}
 	return 0;
 }
 
-static int set_dir_meta(int dir, const char *name, const struct tree_meta *meta, struct err *err)
+static int set_dir_meta(struct layer_tree *tree, int dir, const char *name, const struct tree_meta *meta,
+			struct err *err)
 {
 	CLEANUP(fd_closep) int fd = -1;
 
+	tree->setgid |= (meta->mode & S_ISGID) != 0;
 	if (fchownat(dir, name, meta->uid, meta->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    fchmodat(dir, name, meta->mode, 0) < 0)
 		return err_errno(err, "set owner and mode of \"%.200s\"", name);
@@ -346,14 +304,14 @@ static int set_dir_meta(int dir, const char *name, const struct tree_meta *meta,
 int layer_tree_dir(struct layer_tree *tree, const char *path, const struct tree_meta *meta, struct err *err)
 {
 	char clean[TREE_PATH_MAX + 1];
-	struct place place;
+	struct layer_place place;
 	bool fresh;
 	int dir;
 
-	if (clean_path(path, clean, err) < 0)
+	if (layer_path_clean(path, clean, err) < 0)
 		return -1;
 	if (clean[0] == '\0') {
-		if (count_entry(tree, err) < 0 || set_dir_meta(tree->root, ".", meta, err) < 0)
+		if (count_entry(tree, err) < 0 || set_dir_meta(tree, tree->root, ".", meta, err) < 0)
 			return -1;
 		return note_dir(tree, ".", &meta->mtime, false, err);
 	}
@@ -362,13 +320,13 @@ int layer_tree_dir(struct layer_tree *tree, const char *path, const struct tree_
 		return -1;
 	if (fresh) /* making it may have dropped the cache, and dir with it */
 		dir = open_dir(tree, place.dir, err);
-	if (dir < 0 || set_dir_meta(dir, place.name, meta, err) < 0)
+	if (dir < 0 || set_dir_meta(tree, dir, place.name, meta, err) < 0)
 		return -1;
 	return note_dir(tree, clean, &meta->mtime, false, err);
 }
 
 /* Runs make(dir, name, data); when the name is taken, clears it and tries once more. */
-static int make_entry(struct layer_tree *tree, const struct place *place, int dir,
+static int make_entry(struct layer_tree *tree, const struct layer_place *place, int dir,
 		      int (*make)(int dir, const char *name, const void *data), const void *data)
 {
 	struct err ignored;
@@ -394,7 +352,7 @@ static int make_file(int dir, const char *name, const void *data UNUSED)
 
 int layer_tree_file(struct layer_tree *tree, const char *path, int *ret_fd, struct err *err)
 {
-	struct place place;
+	struct layer_place place;
 	int dir = enter(tree, path, &place, err);
 	int fd;
 
@@ -413,7 +371,7 @@ int layer_tree_file_end(struct layer_tree *tree, int fd, const struct tree_meta 
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, meta->mtime };
 
 	/* The order matters: chown clears setuid bits and file capabilities. */
-	if (((meta->uid != 0 || meta->gid != 0) && fchown(fd, meta->uid, meta->gid) < 0) ||
+	if (((meta->uid != 0 || meta->gid != 0 || tree->setgid) && fchown(fd, meta->uid, meta->gid) < 0) ||
 	    fchmod(fd, meta->mode) < 0)
 		return err_errno(err, "set owner and mode");
 	if (set_xattrs(fd, meta, err) < 0)
@@ -443,13 +401,13 @@ static int make_symlink(int dir, const char *name, const void *data)
 int layer_tree_symlink(struct layer_tree *tree, const char *path, const char *target,
 		       const struct tree_meta *meta, struct err *err)
 {
-	struct place place;
+	struct layer_place place;
 	int dir = enter(tree, path, &place, err);
 
 	if (dir < 0)
 		return -1;
 	if (target[0] == '\0' || strlen(target) > TREE_PATH_MAX)
-		return bad_path(err, path, "link target is empty or too long");
+		return layer_path_bad(err, path, "link target is empty or too long");
 	if (make_entry(tree, &place, dir, make_symlink, target) < 0)
 		return err_errno(err, "make link \"%.200s\"", path);
 	tree->usage.inodes++;
@@ -481,18 +439,18 @@ static bool same_file(int dir, const char *name, const struct stat *target)
 int layer_tree_link(struct layer_tree *tree, const char *path, const char *target, struct err *err)
 {
 	CLEANUP(fd_closep) int target_dir = -1;
-	struct place place, from;
+	struct layer_place place, from;
 	struct stat st;
 	int dir;
 
-	if (locate(target, &from, err) < 0)
+	if (layer_path_locate(target, &from, err) < 0)
 		return err_prefix(err, "link target");
 	target_dir = open_in_root(tree->root, from.dir[0] ? from.dir : ".", O_PATH | O_DIRECTORY, 0);
 	if (target_dir < 0 || from.name[0] == '\0' ||
 	    fstatat(target_dir, from.name, &st, AT_SYMLINK_NOFOLLOW) < 0 || is_whiteout(&st))
-		return bad_path(err, target, "target of a hard link is not in the layer");
+		return layer_path_bad(err, target, "target of a hard link is not in the layer");
 	if (S_ISDIR(st.st_mode))
-		return bad_path(err, target, "target of a hard link is a directory");
+		return layer_path_bad(err, target, "target of a hard link is a directory");
 	dir = enter(tree, path, &place, err);
 	if (dir < 0)
 		return -1;
@@ -521,7 +479,7 @@ int layer_tree_node(struct layer_tree *tree, const char *path, mode_t type, dev_
 		    const struct tree_meta *meta, struct err *err)
 {
 	const struct node node = { type | 0600, device };
-	struct place place;
+	struct layer_place place;
 	int dir = enter(tree, path, &place, err);
 
 	if (dir < 0)
@@ -539,7 +497,7 @@ int layer_tree_node(struct layer_tree *tree, const char *path, mode_t type, dev_
 
 int layer_tree_whiteout(struct layer_tree *tree, const char *path, struct err *err)
 {
-	struct place place;
+	struct layer_place place;
 	struct stat st;
 	int dir = enter(tree, path, &place, err);
 
@@ -558,7 +516,7 @@ int layer_tree_opaque(struct layer_tree *tree, const char *path, struct err *err
 	char clean[TREE_PATH_MAX + 1];
 	int dir;
 
-	if (count_entry(tree, err) < 0 || clean_path(path, clean, err) < 0)
+	if (count_entry(tree, err) < 0 || layer_path_clean(path, clean, err) < 0)
 		return -1;
 	dir = open_dir(tree, clean, err);
 	return dir < 0 ? -1 : set_opaque(dir, ".", err);

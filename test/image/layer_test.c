@@ -79,6 +79,82 @@ static void test_names(void **state)
 	assert_string_equal(scene->output.implied.items[1], "a-long-directory-name/a-long-directory-name");
 }
 
+/* GNU tar's long names, and PAX records for links, both in UTF-8. */
+static void test_long_names(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(str_done) struct str name = STR_INIT;
+	CLEANUP(str_done) struct str target = STR_INIT;
+	char link[1024];
+	ssize_t len;
+
+	while (name.len < 230)
+		str_add(&name, "\xc3\xa9\xe6\x97\xa5");
+	str_addf(&target, "dir/%s", str_get(&name));
+	tar_add(&scene->tar, &(struct tar_member){ .name = "././@LongLink",
+						   .type = 'L',
+						   .data = str_get(&target),
+						   .size = target.len + 1 });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "dir/cut", .data = "long" });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "hard", .type = '1', .link = str_get(&target) });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "soft", .type = '2', .link = str_get(&target) });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "././@LongLink",
+						   .type = 'K',
+						   .data = str_get(&target),
+						   .size = target.len + 1 });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "gnu", .type = '1', .link = "dir/cut" });
+	check_runs(scene);
+	check_content(scene, str_get(&target), "long");
+	check_content(scene, "hard", "long");
+	check_content(scene, "gnu", "long");
+	assert_int_equal(stat_of(scene, "hard").st_nlink, 3);
+	len = readlinkat(scene->root, "soft", link, sizeof(link) - 1);
+	assert_int_equal(len, target.len);
+	assert_memory_equal(link, str_get(&target), target.len);
+}
+
+/* A directory's setgid bit is for whoever writes there later, not for what the layer has in it. */
+static void test_setgid_directory(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_add(&scene->tar, &(struct tar_member){ .name = "d/", .type = '5', .mode = 02775, .gid = 50 });
+	tar_file(&scene->tar, "d/file", "x");
+	tar_dir(&scene->tar, "d/sub/");
+	tar_file(&scene->tar, "d/implied/file", "x");
+	tar_add(&scene->tar, &(struct tar_member){ .name = "d/link", .type = '2', .link = "file" });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "d/fifo", .type = '6' });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "d/own", .gid = 50, .data = "x" });
+	check_runs(scene);
+	static const char *const names[] = { "d/file",         "d/sub",  "d/implied",
+					     "d/implied/file", "d/link", "d/fifo" };
+
+	assert_int_equal(stat_of(scene, "d").st_mode & 07777, 02775);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct stat st = stat_of(scene, names[i]);
+
+		if (st.st_gid != 0 || (st.st_mode & S_ISGID))
+			fail_msg("%s: group %u, mode %o", names[i], st.st_gid, st.st_mode);
+	}
+	assert_int_equal(stat_of(scene, "d/own").st_gid, 50);
+}
+
+/* Times from before 1970 and from after 2106, to the nanosecond. */
+static void test_times(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_pax(&scene->tar, "mtime", "-86400.25");
+	tar_file(&scene->tar, "old", "x");
+	tar_pax(&scene->tar, "mtime", "5000000000.123456789");
+	tar_dir(&scene->tar, "new/");
+	tar_file(&scene->tar, "new/file", "x"); /* changes the directory's time for a moment */
+	check_runs(scene);
+	assert_true(stat_of(scene, "old").st_mtim.tv_sec <= -86400);
+	assert_int_equal(stat_of(scene, "new").st_mtim.tv_sec, 5000000000);
+	assert_int_equal(stat_of(scene, "new").st_mtim.tv_nsec, 123456789);
+}
+
 static void test_hard_link_self(void **state)
 {
 	struct scene *scene = *state;
@@ -249,6 +325,58 @@ static void test_digests(void **state)
 		   unpack_blob(scene, &scene->tar, &wrong, NULL)); /* of another algorithm, but right */
 }
 
+static void add_gzip(struct str *out, const struct str *tar, size_t from, size_t to)
+{
+	compress_gzip(tar->data + from, to - from, out);
+}
+
+/*
+ * eStargz (stargz-snapshotter, docs/estargz.md): a gzip member for every chunk, an index in the last of them,
+ * and a footer: an empty member whose FEXTRA field tells where the index is.
+ */
+static void test_estargz(void **state)
+{
+	static const uint8_t footer[] = { 0x1f, 0x8b, 8,   4,   0,   0,   0,   0,   0,    0xff, 26,
+					  0,    'S',  'G', 22,  0,   '0', '0', '0', '0',  '0',  '0',
+					  '0',  '0',  '0', '0', '0', '0', '4', '0', '0',  '0',  'S',
+					  'T',  'A',  'R', 'G', 'Z', 1,   0,   0,   0xff, 0xff, 0,
+					  0,    0,    0,   0,   0,   0,   0 };
+	struct scene *scene = *state;
+	CLEANUP(str_done) struct str blob = STR_INIT;
+	size_t first, second;
+
+	tar_file(&scene->tar, "etc/one", "1");
+	first = scene->tar.len;
+	tar_file(&scene->tar, "etc/two", "2");
+	second = scene->tar.len;
+	tar_file(&scene->tar, "stargz.index.json", "{\"version\":1,\"entries\":[]}");
+	tar_end(&scene->tar);
+	add_gzip(&blob, &scene->tar, 0, first);
+	add_gzip(&blob, &scene->tar, first, second);
+	add_gzip(&blob, &scene->tar, second, scene->tar.len);
+	str_addn(&blob, footer, sizeof(footer));
+	check_good(scene, unpack_blob(scene, &blob, NULL, NULL));
+	check_content(scene, "etc/one", "1");
+	check_content(scene, "etc/two", "2");
+}
+
+/* zstd:chunked (containers/storage, pkg/chunked): frames, and skippable frames with manifest and footer. */
+static void test_zstd_chunked(void **state)
+{
+	static const char skippable[] = "\x50\x2a\x4d\x18\x08\x00\x00\x00manifest";
+	struct scene *scene = *state;
+	CLEANUP(str_done) struct str blob = STR_INIT;
+
+	tar_file(&scene->tar, "etc/one", "1");
+	tar_end(&scene->tar);
+	compress_zstd(scene->tar.data, 512, &blob);
+	compress_zstd(scene->tar.data + 512, scene->tar.len - 512, &blob);
+	str_addn(&blob, skippable, sizeof(skippable) - 1);
+	str_addn(&blob, skippable, sizeof(skippable) - 1);
+	check_good(scene, unpack_blob(scene, &blob, NULL, NULL));
+	check_content(scene, "etc/one", "1");
+}
+
 /* What follows the end of the tar belongs to the digests too. */
 static void test_trailing(void **state)
 {
@@ -266,12 +394,23 @@ static void test_trailing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_everything),     TEST(test_names),
-		TEST(test_hard_link_self), TEST(test_hard_link_directory),
-		TEST(test_whiteouts),      TEST(test_opaque_root),
-		TEST(test_aufs_names),     TEST(test_xattrs),
-		TEST(test_replacements),   TEST(test_sparse),
-		TEST(test_digests),        TEST(test_trailing),
+		TEST(test_everything),
+		TEST(test_names),
+		TEST(test_long_names),
+		TEST(test_setgid_directory),
+		TEST(test_times),
+		TEST(test_hard_link_self),
+		TEST(test_hard_link_directory),
+		TEST(test_whiteouts),
+		TEST(test_opaque_root),
+		TEST(test_aufs_names),
+		TEST(test_xattrs),
+		TEST(test_replacements),
+		TEST(test_sparse),
+		TEST(test_digests),
+		TEST(test_estargz),
+		TEST(test_zstd_chunked),
+		TEST(test_trailing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
