@@ -267,6 +267,15 @@ static void clean_text(struct err *err)
 			*c = '?';
 }
 
+/* Warnings are about character sets and ACLs, except for PAX records that libarchive would pass over: other
+ * readers might not. */
+static bool is_harmless(struct archive *archive, int code)
+{
+	const char *text = archive_error_string(archive);
+
+	return code == ARCHIVE_WARN && !(text && strcasestr(text, "malformed"));
+}
+
 static int unpack_all(struct unpack *unpack, struct archive *archive)
 {
 	for (;;) {
@@ -279,8 +288,7 @@ static int unpack_all(struct unpack *unpack, struct archive *archive)
 		unpack->in_header = false;
 		if (code == ARCHIVE_EOF)
 			return 0;
-		if (code != ARCHIVE_OK &&
-		    code != ARCHIVE_WARN) /* a warning is about a name's character set */
+		if (code != ARCHIVE_OK && !is_harmless(archive, code))
 			return tar_error(unpack, archive);
 		if (unpack_member(unpack, archive, entry) < 0) {
 			clean_text(unpack->err);

@@ -217,6 +217,79 @@ static void test_pax_bomb(void **state)
 	check_refused(scene, "tar");
 }
 
+/* A name ends at its NUL, for the checks and for the kernel alike. */
+static void test_nul_in_name(void **state)
+{
+	static const char inside[] = "safe\0/../../canary/file", outside[] = "../canary/file\0safe";
+	struct scene *scene = *state;
+
+	tar_pax_bytes(&scene->tar, "path", inside, sizeof(inside) - 1);
+	tar_file(&scene->tar, "other", "inside");
+	tar_end(&scene->tar);
+	if (unpack_tar(scene) == 0)
+		assert_true(exists(scene, "safe") || exists(scene, "other"));
+	else
+		assert_int_equal(scene->err.code, RPC_INVALID_ARGUMENT);
+	str_clear(&scene->tar);
+	tar_pax_bytes(&scene->tar, "path", outside, sizeof(outside) - 1);
+	tar_file(&scene->tar, "../canary/file", "dead");
+	check_refused(scene, "..");
+	str_clear(&scene->tar);
+	tar_pax_bytes(&scene->tar, "linkpath", outside, sizeof(outside) - 1);
+	tar_add(&scene->tar, &(struct tar_member){ .name = "h", .type = '1', .link = "../canary/file" });
+	check_refused(scene, "..");
+}
+
+/* Devices of the host are made as nodes, never opened: a FIFO or device in the way of an entry is replaced.
+ */
+static void test_entry_over_device(void **state)
+{
+	struct scene *scene = *state;
+
+	tar_add(&scene->tar, &(struct tar_member){ .name = "null", .type = '3', .major = 1, .minor = 3 });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "fifo", .type = '6' });
+	tar_add(&scene->tar, &(struct tar_member){ .name = "loop", .type = '4', .major = 7, .minor = 99 });
+	tar_file(&scene->tar, "null", "file");
+	tar_file(&scene->tar, "fifo", "file");
+	tar_file(&scene->tar, "loop/file", "x");
+	check_refused(scene, "no directory");
+	check_content(scene, "null", "file");
+	check_content(scene, "fifo", "file");
+	assert_true(S_ISBLK(stat_of(scene, "loop").st_mode));
+}
+
+/* A hole of a terabyte costs no block; a file that says it is larger than any file is refused. */
+static void test_sparse_size(void **state)
+{
+	struct scene *scene = *state;
+	char data[1024] = "1\n0\n1\n";
+
+	data[512] = 'a';
+	tar_add(&scene->tar,
+		&(struct tar_member){
+			.name = "pax",
+			.type = 'x',
+			.data = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+				"26 GNU.sparse.name=sparse\n42 GNU.sparse.realsize=999999999999999999\n" });
+	tar_add(&scene->tar,
+		&(struct tar_member){ .name = "GNUSparseFile.0/sparse", .data = data, .size = 513 });
+	check_refused(scene, "out of range");
+}
+
+/* A record that cannot be read might be the one that names the file to other readers. */
+static void test_malformed_pax(void **state)
+{
+	static const char *const records[] = { "7 path=other\n", "99 path=x\n", "path=x\n", "x path=x\n" };
+	struct scene *scene = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(records); i++) {
+		str_clear(&scene->tar);
+		tar_add(&scene->tar, &(struct tar_member){ .name = "pax", .type = 'x', .data = records[i] });
+		tar_file(&scene->tar, "f", "x");
+		check_refused(scene, "tar: ");
+	}
+}
+
 static void test_huge_size_field(void **state)
 {
 	struct scene *scene = *state;
@@ -379,6 +452,10 @@ int main(void)
 		TEST(test_root_as_file),
 		TEST(test_sparse_bomb),
 		TEST(test_pax_bomb),
+		TEST(test_nul_in_name),
+		TEST(test_entry_over_device),
+		TEST(test_sparse_size),
+		TEST(test_malformed_pax),
 		TEST(test_huge_size_field),
 		TEST(test_negative_size),
 		TEST(test_owner_out_of_range),
