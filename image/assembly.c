@@ -146,12 +146,16 @@ static bool endpoint_failed(const struct err *err)
 	}
 }
 
-/* conn is to repos[0]. */
+/* conn is to repos[0]. What is known beforehand is not fetched. */
 static int fetch_layer(struct assembly *assembly, size_t i, struct registry_conn *conn,
 		       struct layer_draft *draft, struct err *err)
 {
 	const struct assembly_job *job = assembly->job;
 
+	if (layers_unpark(job->layers, &job->chains[i], draft))
+		return 0;
+	if (layer_is_empty(&job->diff_ids->items[i]))
+		return layers_draft(job->layers, draft, err);
 	for (size_t at = 0;; at++) {
 		CLEANUP(registry_conn_freep) struct registry_conn *other = NULL;
 
@@ -335,7 +339,7 @@ static void wait_helpers(struct assembly *assembly)
 	lock_drop(&assembly->lock);
 }
 
-/* After a failure: drafts and holds are given back. No helper runs any more. */
+/* After a failure: holds are given back, and drafts for a retry to find. No helper runs any more. */
 static void give_back(struct assembly *assembly)
 {
 	const struct assembly_job *job = assembly->job;
@@ -344,8 +348,7 @@ static void give_back(struct assembly *assembly)
 		struct item *item = &assembly->items[i];
 
 		if (item->state == ITEM_READY) {
-			layers_discard(job->layers, &item->draft);
-			layers_abandon(job->layers, &job->chains[i]);
+			layers_park(job->layers, &job->chains[i], &item->draft);
 		} else if (item->state == ITEM_DONE) {
 			layers_release(job->layers, &job->chains[i]);
 		}

@@ -32,7 +32,8 @@ struct assembly_job {
 	size_t parallel_max;             /* threads, the caller's included; at least 1 */
 };
 
-/* On success every layer is held: the caller releases them. On failure none is. */
+/* On success every layer is held: the caller releases them. On failure none is; those that were complete stay
+ * for a retry, published or parked, until layers_collect(). */
 int assembly_run(const struct assembly_job *job, const struct ctx *ctx, struct err *err) MUST_CHECK;
 
 #endif

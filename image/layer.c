@@ -121,3 +121,12 @@ int layer_unpack(const struct layer_input *input, struct layer_output *ret, stru
 	layer_tree_implied(tree, &ret->implied);
 	return 0;
 }
+
+bool layer_is_empty(const struct digest *diff_id)
+{
+	static const uint8_t end_of_archive[1024];
+	struct digest empty;
+
+	digest_of(diff_id->algorithm, end_of_archive, sizeof(end_of_archive), &empty);
+	return digest_equal(diff_id, &empty);
+}

@@ -6,6 +6,7 @@
 #ifndef IMAGE_LAYER_H
 #define IMAGE_LAYER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -43,5 +44,9 @@ void layer_output_done(struct layer_output *output); /* also for CLEANUP */
 /* DATA_LOSS for a wrong digest or diff_id; INVALID_ARGUMENT for what does not decode or goes over a limit;
  * the source's errors pass through. */
 int layer_unpack(const struct layer_input *input, struct layer_output *ret, struct err *err) MUST_CHECK;
+
+/* True for the diff_id of a tar without members, as builders make it of steps that change no file: it needs
+ * no blob to be unpacked. */
+bool layer_is_empty(const struct digest *diff_id);
 
 #endif

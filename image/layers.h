@@ -8,8 +8,9 @@
  * what is neither held nor kept by its caller. All functions are thread-safe; a draft belongs to who claimed
  * it.
  *
- * Layers must be published from the base up: implied directories of a draft (see image/layer_tree.h) take
- * owner, mode, times and xattrs from the layers below, as if the layer had been unpacked on top of them.
+ * Layers must be published from the base up: implied directories of a draft take what the layers below say
+ * of them (image/layer_implied.h). A finished draft whose turn does not come, because the pull ends before,
+ * can be parked for the next one.
  */
 #ifndef IMAGE_LAYERS_H
 #define IMAGE_LAYERS_H
@@ -27,14 +28,15 @@
 
 struct layers;
 
-/* root: the directory fd, borrowed. pool runs deletions in the background. Sweeps tmp/ and removes broken
- * layers. */
+/* root: the directory fd, borrowed. pool runs deletions in the background: also of what is found in tmp/ and
+ * of broken layers. */
 int layers_open(int root, struct pool *pool, struct layers **ret, struct err *err) MUST_CHECK;
 struct layers *layers_free(struct layers *layers); /* waits for deletions; accepts NULL, returns NULL */
 
 enum layers_claim { LAYER_PRESENT, LAYER_YOURS, LAYER_BUSY };
 
-/* PRESENT: held. YOURS: make it, then layers_publish() or layers_abandon(). BUSY: somebody else does. */
+/* PRESENT: held, and there on disk. YOURS: make it, then layers_publish(), layers_park() or layers_abandon().
+ * BUSY: somebody else does. */
 enum layers_claim layers_claim(struct layers *layers, const struct digest *chain);
 /* Waits until nobody works on the layer any more; claim again then. */
 int layers_wait(struct layers *layers, const struct ctx *ctx, const struct digest *chain,
@@ -66,15 +68,27 @@ int layers_publish(struct layers *layers, const struct layers_place *place, stru
 		   struct err *err) MUST_CHECK;
 /* Gives a claim back without a layer. */
 void layers_abandon(struct layers *layers, const struct digest *chain);
+/* Gives a claim back and keeps the (complete) draft, in memory of this process, for whoever claims the layer
+ * next; layers_collect() removes it. Takes the draft over. */
+void layers_park(struct layers *layers, const struct digest *chain, struct layer_draft *draft);
+/* After a claim: true and the draft that was parked, if there is one. */
+bool layers_unpark(struct layers *layers, const struct digest *chain, struct layer_draft *ret);
 void layers_release(struct layers *layers, const struct digest *chain);
+/* Sees to it that these (held) layers survive a power cut: by one syncfs(), or none if one has covered them.
+ * When it fails, they and all others that it should have covered are lost: a later sync would succeed without
+ * them.
+ */
+int layers_sync(struct layers *layers, const struct digest *chains, size_t len, struct err *err) MUST_CHECK;
+/* Its files are missing or not to be trusted: the next claim makes it anew. */
+void layers_lose(struct layers *layers, const char *chain);
 
-/* chain: "sha256:..", as struct image has it. */
+/* chain: "sha256:..", as struct image has it. False for a lost one. */
 bool layers_has(struct layers *layers, const char *chain);
 /* "layers/<hex>/diff" below root. malloc'd. */
 char *layers_path(const struct digest *chain);
 
-/* Removes layers that are not held and for which keep() is false; keep runs under no lock of layers. A layer
- * is gone from the store when this returns, its files go in the background. */
+/* Removes layers that are not held and for which keep() is false, and parked drafts; keep runs under no lock
+ * of layers. A layer is gone from the store when this returns, its files go in the background. */
 void layers_collect(struct layers *layers, bool (*keep)(void *data, const char *chain), void *data);
 void layers_usage(struct layers *layers, struct tree_usage *ret);
 

@@ -1,8 +1,11 @@
 /* The layer store: claims, waiting, publishing, collection, restart. */
 #include "test/base/check.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 #include "base/clock.h"
@@ -15,6 +18,19 @@ struct scene {
 	struct digest chains[3]; /* each on top of the one before */
 	struct ctx ctx;
 };
+
+static atomic_int syncs;
+static atomic_bool sync_fails;
+
+/* Instead of libc's. */
+int syncfs(int fd) /* NOLINT: its name is the point */
+{
+	syncs++;
+	if (!sync_fails)
+		return (int)syscall(SYS_syncfs, fd);
+	errno = EIO;
+	return -1;
+}
 
 static int setup(void **state)
 {
@@ -30,6 +46,8 @@ static int setup(void **state)
 	for (size_t i = 0; i < 3; i++)
 		digest_of(DIGEST_SHA256, &i, sizeof(i), &scene->chains[i]);
 	ctx_init(&scene->ctx, NO_DEADLINE);
+	syncs = 0;
+	sync_fails = false;
 	*state = scene;
 	return 0;
 }
@@ -240,27 +258,206 @@ static void test_waiting_ends(void **state)
 	layers_abandon(scene->layers, &scene->chains[0]);
 }
 
+static size_t count_tmp(struct scene *scene)
+{
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+	struct err err = { 0 };
+
+	assert_ok(dir_list(scene->scratch.dir, "tmp", &names, &err));
+	return names.len;
+}
+
+/* Deletions run in the background. */
+static void check_tmp_empties(struct scene *scene)
+{
+	for (int i = 0; i < 10000 && count_tmp(scene) > 0; i++)
+		usleep(1000);
+	assert_int_equal(count_tmp(scene), 0);
+}
+
 static void test_failed_publish(void **state)
 {
 	struct scene *scene = *state;
 	struct layer_draft draft = LAYER_DRAFT_INIT;
-	CLEANUP(strv_done) struct strv names = STRV_INIT;
+	CLEANUP(fd_closep) int tmp = openat(scene->scratch.dir, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct err err = { 0 };
+
+	assert_int_equal(layers_claim(scene->layers, &scene->chains[0]), LAYER_YOURS);
+	assert_ok(layers_draft(scene->layers, &draft, &err));
+	assert_ok(tree_remove(tmp, draft.name, &err));
+	assert_true(publish(scene, 0, &draft, &err) < 0);
+	assert_null(draft.name);
+	assert_int_equal(count_tmp(scene), 0);
+	assert_int_equal(layers_claim(scene->layers, &scene->chains[0]), LAYER_YOURS);
+	layers_abandon(scene->layers, &scene->chains[0]);
+}
+
+/* What has the name of a layer but is none does not keep the layer out. */
+static void test_in_the_way(void **state)
+{
+	struct scene *scene = *state;
 	char hex[DIGEST_HEX_SIZE];
 
 	digest_hex(&scene->chains[0], hex);
 	CLEANUP(freep) char *in_the_way = xasprintf("layers/%s", hex);
 	CLEANUP(freep) char *file = xasprintf("layers/%s/x", hex);
 
-	assert_int_equal(layers_claim(scene->layers, &scene->chains[0]), LAYER_YOURS);
-	assert_ok(layers_draft(scene->layers, &draft, &err));
 	assert_int_equal(mkdirat(scene->scratch.dir, in_the_way, 0700), 0);
 	put_file(scene->scratch.dir, file, "x");
-	assert_true(publish(scene, 0, &draft, &err) < 0);
-	assert_ok(dir_list(scene->scratch.dir, "tmp", &names, &err));
-	assert_int_equal(names.len, 0);
+	make_layer(scene, 0);
+	assert_int_equal(faccessat(scene->scratch.dir, file, F_OK, 0), -1);
+	check_tmp_empties(scene);
+}
+
+static void test_park(void **state)
+{
+	struct scene *scene = *state;
+	struct layer_draft draft = LAYER_DRAFT_INIT;
+	struct err err = { 0 };
+
+	assert_false(layers_unpark(scene->layers, &scene->chains[0], &draft));
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(layers_claim(scene->layers, &scene->chains[0]), LAYER_YOURS);
+		if (round == 0) {
+			assert_ok(layers_draft(scene->layers, &draft, &err));
+			put_file(draft.root, "file", "x");
+			draft.output.usage = (struct tree_usage){ 4096, 1 };
+		} else {
+			assert_true(layers_unpark(scene->layers, &scene->chains[0], &draft));
+			check_usage(scene, 0, 0);
+		}
+		layers_park(scene->layers, &scene->chains[0], &draft);
+		assert_null(draft.name);
+		check_usage(scene, 4096, 1);
+		assert_false(has(scene, 0));
+	}
+	assert_int_equal(layers_claim(scene->layers, &scene->chains[0]), LAYER_YOURS);
+	assert_true(layers_unpark(scene->layers, &scene->chains[0], &draft));
+	assert_ok(publish(scene, 0, &draft, &err));
+	assert_true(has(scene, 0));
+	check_usage(scene, 4096, 1);
+
+	assert_int_equal(layers_claim(scene->layers, &scene->chains[1]), LAYER_YOURS);
+	assert_ok(layers_draft(scene->layers, &draft, &err));
+	layers_park(scene->layers, &scene->chains[1], &draft);
+	assert_int_equal(count_tmp(scene), 1);
+	layers_collect(scene->layers, keep_all, NULL);
+	assert_false(layers_unpark(scene->layers, &scene->chains[1], &draft));
+	check_tmp_empties(scene);
+	check_usage(scene, 4096, 1);
+}
+
+/* Lessons, fault 24: who finds the files gone makes the layer again; holds of others stay what they were. */
+static void test_gone(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(freep) char *path = layers_path(&scene->chains[0]);
+	CLEANUP(fd_closep) int dir = openat(scene->scratch.dir, "layers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct layer_draft draft = LAYER_DRAFT_INIT;
+	struct err err = { 0 };
+	char hex[DIGEST_HEX_SIZE];
+
+	digest_hex(&scene->chains[0], hex);
+	make_layer(scene, 0); /* held */
+	assert_ok(tree_remove(dir, hex, &err));
 	assert_int_equal(layers_claim(scene->layers, &scene->chains[0]), LAYER_YOURS);
 	layers_abandon(scene->layers, &scene->chains[0]);
+	assert_false(has(scene, 0));
+	assert_int_equal(layers_claim(scene->layers, &scene->chains[0]), LAYER_YOURS);
+	assert_ok(layers_draft(scene->layers, &draft, &err));
+	assert_ok(publish(scene, 0, &draft, &err));
+	assert_int_equal(faccessat(scene->scratch.dir, path, F_OK, 0), 0);
+	check_usage(scene, 4096, 1);
+	layers_release(scene->layers, &scene->chains[0]);
+	layers_collect(scene->layers, keep_none, NULL);
+	assert_true(has(scene, 0));
+	layers_release(scene->layers, &scene->chains[0]);
+	layers_collect(scene->layers, keep_none, NULL);
+	assert_false(has(scene, 0));
+	check_usage(scene, 0, 0);
+}
+
+static void test_sync(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	make_layer(scene, 0);
+	make_layer(scene, 1);
+	assert_ok(layers_sync(scene->layers, scene->chains, 1, &err));
+	assert_ok(layers_sync(scene->layers, scene->chains, 2, &err)); /* covered by the one before */
+	assert_int_equal(syncs, 1);
+	make_layer(scene, 2);
+	assert_ok(layers_sync(scene->layers, scene->chains, 3, &err));
+	assert_int_equal(syncs, 2);
+}
+
+/* Lessons, fault 21: after a sync that failed another one proves nothing. */
+static void test_sync_fails(void **state)
+{
+	struct scene *scene = *state;
+	struct layer_draft draft = LAYER_DRAFT_INIT;
+	struct err err = { 0 };
+
+	make_layer(scene, 0);
+	assert_ok(layers_sync(scene->layers, scene->chains, 1, &err));
+	make_layer(scene, 1);
+	make_layer(scene, 2);
+	sync_fails = true;
+	assert_fails(layers_sync(scene->layers, scene->chains, 2, &err), RPC_DATA_LOSS);
+	sync_fails = false;
+	assert_true(has(scene, 0));
+	assert_false(has(scene, 1) || has(scene, 2));
+	assert_fails(layers_sync(scene->layers, scene->chains, 3, &err), RPC_DATA_LOSS);
+	layers_release(scene->layers, &scene->chains[1]);
+	assert_int_equal(layers_claim(scene->layers, &scene->chains[1]), LAYER_YOURS);
+	assert_ok(layers_draft(scene->layers, &draft, &err));
+	put_file(draft.root, "new", "x");
+	assert_ok(publish(scene, 1, &draft, &err));
+	assert_ok(layers_sync(scene->layers, scene->chains, 2, &err));
+	CLEANUP(freep) char *path = layers_path(&scene->chains[1]);
+	CLEANUP(freep) char *file = xasprintf("%s/new", path);
+
+	assert_int_equal(faccessat(scene->scratch.dir, file, F_OK, 0), 0);
+	check_usage(scene, 4096 * 6, 6);
+	check_tmp_empties(scene);
+}
+
+/* An opaque directory hides what lower layers say of the directories in it. */
+static void test_implied_in_opaque(void **state)
+{
+	struct scene *scene = *state;
+	struct layer_draft draft = LAYER_DRAFT_INIT;
+	struct err err = { 0 };
+	struct stat st;
+
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(layers_claim(scene->layers, &scene->chains[i]), LAYER_YOURS);
+		assert_ok(layers_draft(scene->layers, &draft, &err));
+		assert_int_equal(mkdirat(draft.root, "a", 0755), 0);
+		if (i != 1)
+			assert_int_equal(mkdirat(draft.root, "a/b", i ? 0755 : 0700) |
+						 mkdirat(draft.root, "a/b/c", i ? 0755 : 0700),
+					 0);
+		if (i == 1) {
+			CLEANUP(fd_closep)
+			int dir = openat(draft.root, "a", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+			assert_int_equal(fsetxattr(dir, "trusted.overlay.opaque", "y", 1, 0), 0);
+		}
+		if (i == 2) {
+			strv_add(&draft.output.implied, "a/b");
+			strv_add(&draft.output.implied, "a/b/c");
+		}
+		assert_ok(publish(scene, i, &draft, &err));
+	}
+	CLEANUP(freep) char *path = layers_path(&scene->chains[2]);
+	CLEANUP(fd_closep) int top = openat(scene->scratch.dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_int_equal(fstatat(top, "a/b", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	assert_int_equal(fstatat(top, "a/b/c", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -268,8 +465,19 @@ static void test_failed_publish(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_claims),  TEST(test_holds),        TEST(test_restart),        TEST(test_implied),
-		TEST(test_waiting), TEST(test_waiting_ends), TEST(test_failed_publish),
+		TEST(test_claims),
+		TEST(test_holds),
+		TEST(test_restart),
+		TEST(test_implied),
+		TEST(test_implied_in_opaque),
+		TEST(test_waiting),
+		TEST(test_waiting_ends),
+		TEST(test_failed_publish),
+		TEST(test_in_the_way),
+		TEST(test_park),
+		TEST(test_gone),
+		TEST(test_sync),
+		TEST(test_sync_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -311,8 +311,8 @@ static void test_corrupt_layer(void **state)
 	fake_content_fault(&scene->content, corrupt);
 	check_pull_fails(scene, "plain.test/team/app:v1", RPC_DATA_LOSS, "blob: expected sha256:");
 	assert_int_equal(count_images(scene), 0);
-	assert_int_equal(
-		count_files(scene, "layers") + count_files(scene, "tmp") + count_files(scene, "images"), 0);
+	assert_int_equal(count_files(scene, "layers") + count_files(scene, "images"), 0);
+	check_tmp_empties(scene);
 	fake_content_fault(&scene->content, NULL);
 	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
 }
@@ -452,11 +452,81 @@ static void test_deadline(void **state)
 	for (int i = 0; i < 5000 && pool_busy(scene->pool) > 0; i++)
 		usleep(1000);
 	assert_int_equal(pool_busy(scene->pool), 0);
-	assert_int_equal(count_images(scene) + count_files(scene, "tmp"), 0);
+	assert_int_equal(count_images(scene), 0);
 	ctx_done(&scene->ctx);
 	ctx_init(&scene->ctx, NO_DEADLINE);
 	fake_content_fault(&scene->content, NULL);
 	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+}
+
+/* One pull whose lowest layer never comes, given up after a while. */
+static void give_up_pull(struct scene *scene, unsigned int us)
+{
+	struct puller puller = { .scene = scene, .reference = "plain.test/team/app:v1" };
+	size_t before = scene_asked(scene, scene->app.layer_digests.items[0]);
+
+	pthread_create(&puller.thread, NULL, run_puller, &puller);
+	for (int i = 0; i < 10000 && scene_asked(scene, scene->app.layer_digests.items[0]) == before; i++)
+		usleep(1000);
+	usleep(us);
+	ctx_cancel(&scene->ctx);
+	pthread_join(puller.thread, NULL);
+	assert_int_equal(puller.err.code, RPC_CANCELLED);
+	assert_true(pool_wait_quiet(scene->pool, clock_deadline_in(30 * NS_PER_SEC)));
+	ctx_done(&scene->ctx);
+	ctx_init(&scene->ctx, NO_DEADLINE);
+}
+
+/* What is complete when a pull is given up is there for the retry, though it could not be published. */
+static void test_complete_layers_are_kept(void **state)
+{
+	struct scene *scene = *state;
+	size_t asked[LAYERS];
+	struct image_fs_usage usage;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, stall_layers);
+	/* Longer and longer, until both upper layers have been complete in time. */
+	for (unsigned int i = 1; i < 50 && count_files(scene, "tmp") < LAYERS - 1; i++)
+		give_up_pull(scene, i * 20000);
+	assert_int_equal(count_files(scene, "tmp"), LAYERS - 1);
+	assert_int_equal(count_files(scene, "layers"), 0);
+	assert_ok(images_usage(scene->images, &usage, &err));
+	free(usage.mountpoint);
+	assert_true(usage.used_bytes >= 2 * 4096);
+	for (size_t i = 0; i < LAYERS; i++)
+		asked[i] = scene_asked(scene, scene->app.layer_digests.items[i]);
+
+	fake_content_fault(&scene->content, NULL);
+	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+	for (size_t i = 0; i < LAYERS; i++)
+		assert_int_equal(scene_asked(scene, scene->app.layer_digests.items[i]), asked[i] + (i == 0));
+	assert_int_equal(count_files(scene, "layers"), LAYERS);
+	check_tmp_empties(scene);
+}
+
+/* Builders make such layers of steps that change no file; every registry has them, and nobody needs to ask.
+ */
+static void test_empty_layers(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(str_done) struct str empty = STR_INIT;
+	const struct fake_layer all[] = { { &scene->tars[0], FAKE_GZIP },
+					  { &empty, FAKE_GZIP },
+					  { &empty, FAKE_ZSTD },
+					  { &empty, FAKE_PLAIN } };
+	struct fake_image image;
+
+	tar_end(&empty);
+	fake_image_build(&scene->content, "team/empty", "v1", "{}", all, ARRAY_LEN(all), &image);
+	check_pull(scene, "plain.test/team/empty:v1", image.config_digest);
+	assert_int_equal(scene_asked(scene, image.layer_digests.items[0]), 1);
+	for (size_t i = 1; i < ARRAY_LEN(all); i++)
+		assert_int_equal(scene_asked(scene, image.layer_digests.items[i]), 0);
+	assert_int_equal(count_files(scene, "layers"), ARRAY_LEN(all));
+	scene_reopen(scene);
+	assert_true(scene_has(scene, "plain.test/team/empty:v1"));
+	fake_image_done(&image);
 }
 
 static void test_expired(void **state)
@@ -506,13 +576,14 @@ static void test_takes_over(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_pull),        TEST(test_pull_by_digest), TEST(test_pull_again),
-		TEST(test_mirror),      TEST(test_half_mirror),    TEST(test_credentials_and_mirror),
-		TEST(test_refusals),    TEST(test_index),          TEST(test_corrupt_layer),
-		TEST(test_index_lies),  TEST(test_policy),         TEST(test_foreign_layer),
-		TEST(test_search_list), TEST(test_auth_file),      TEST(test_wrong_diff_ids),
-		TEST(test_joined),      TEST(test_shared_layers),  TEST(test_deadline),
-		TEST(test_expired),     TEST(test_takes_over),
+		TEST(test_pull),         TEST(test_pull_by_digest), TEST(test_pull_again),
+		TEST(test_mirror),       TEST(test_half_mirror),    TEST(test_credentials_and_mirror),
+		TEST(test_refusals),     TEST(test_index),          TEST(test_corrupt_layer),
+		TEST(test_index_lies),   TEST(test_policy),         TEST(test_foreign_layer),
+		TEST(test_search_list),  TEST(test_auth_file),      TEST(test_wrong_diff_ids),
+		TEST(test_joined),       TEST(test_shared_layers),  TEST(test_complete_layers_are_kept),
+		TEST(test_empty_layers), TEST(test_deadline),       TEST(test_expired),
+		TEST(test_takes_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

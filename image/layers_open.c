@@ -1,0 +1,194 @@
+/*
+ * Opening and closing the store of layers, and what runs behind its back: deletions.
+ *
+ * A layer found at open without a readable layer.json is the trace of a crash in the middle of a power-loss
+ * window or of a removal, and is removed, as is everything in tmp/: in the background, since it may be large.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/id.h"
+#include "image/layer_record.h"
+#include "image/layers_state.h"
+
+static void remove_tmp(struct layers *layers, const char *name)
+{
+	struct err ignored;
+
+	if (tree_remove(layers->tmp, name, &ignored) < 0)
+		return; /* swept at the next start */
+}
+
+struct deletion {
+	struct layers *layers;
+	char *name;
+};
+
+static void run_deletion(void *data)
+{
+	struct deletion *deletion = data;
+	struct layers *layers = deletion->layers;
+
+	remove_tmp(layers, deletion->name);
+	lock_take(&layers->lock);
+	layers->deleting--;
+	cond_broadcast(&layers->deleted);
+	lock_drop(&layers->lock);
+	free(deletion->name);
+	free(deletion);
+}
+
+/* Deletes tmp/name on the pool, or right here when the pool is full. */
+void layers_delete_later(struct layers *layers, char *name_take)
+{
+	struct deletion *deletion = xnew(struct deletion);
+	struct err ignored;
+
+	deletion->layers = layers;
+	deletion->name = name_take;
+	lock_take(&layers->lock);
+	layers->deleting++;
+	lock_drop(&layers->lock);
+	if (pool_run(layers->pool, run_deletion, deletion, &ignored) < 0)
+		run_deletion(deletion);
+}
+
+char *layers_tmp_name(void)
+{
+	char id[ID_SIZE];
+
+	id_new(id);
+	id[16] = '\0';
+	return xasprintf("layer-%s", id);
+}
+
+static int sweep(struct layers *layers, struct err *err)
+{
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+
+	if (dir_list(layers->tmp, ".", &names, err) < 0)
+		return -1;
+	for (size_t i = 0; i < names.len; i++)
+		layers_delete_later(layers, xstrdup(names.items[i]));
+	return 0;
+}
+
+/* Moves what has a layer's name but is none out of the way. */
+int layers_set_aside(struct layers *layers, const char *hex)
+{
+	CLEANUP(freep) char *name = layers_tmp_name();
+
+	if (renameat(layers->dir, hex, layers->tmp, name) < 0)
+		return -1;
+	layers_delete_later(layers, TAKE(name));
+	return 0;
+}
+
+/* The digest in a directory's name: sha256 and sha512 differ in length. */
+static bool chain_of_name(const char *name, char text[DIGEST_TEXT_SIZE])
+{
+	struct digest digest;
+	struct err ignored;
+
+	if (strlen(name) >= DIGEST_HEX_SIZE)
+		return false;
+	snprintf(text, DIGEST_TEXT_SIZE, "%s:%s", strlen(name) == 128 ? "sha512" : "sha256", name);
+	return digest_parse(text, &digest, &ignored) == 0;
+}
+
+static int load_one(struct layers *layers, const char *name, const char *chain, struct err *err)
+{
+	CLEANUP(fd_closep) int dir = dir_open(layers->dir, name, err);
+	struct tree_usage usage;
+	struct stored *stored;
+
+	if (dir < 0 || layer_record_read(dir, chain, &usage, err) < 0)
+		return -1;
+	stored = xnew(struct stored);
+	stored->state = STATE_PRESENT;
+	stored->usage = usage;
+	stored->synced = true; /* else no image has it, and it goes with the first collection */
+	layers->usage.bytes += usage.bytes;
+	layers->usage.inodes += usage.inodes;
+	map_put(&layers->known, chain, stored);
+	return 0;
+}
+
+static int load(struct layers *layers, struct err *err)
+{
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+
+	if (dir_list(layers->dir, ".", &names, err) < 0)
+		return -1;
+	for (size_t i = 0; i < names.len; i++) {
+		char chain[DIGEST_TEXT_SIZE];
+		struct err broken = { 0 };
+
+		if (chain_of_name(names.items[i], chain) &&
+		    load_one(layers, names.items[i], chain, &broken) == 0)
+			continue;
+		if (broken.code == RPC_FAILED_PRECONDITION)
+			return err_set(err, broken.code, "%s", broken.text);
+		(void)layers_set_aside(
+			layers, names.items[i]); /* else it is in the way of a pull: tried again then */
+	}
+	return 0;
+}
+
+void layers_free_parked(void *value)
+{
+	struct layer_draft *draft = value;
+
+	free(draft->name);
+	fd_closep(&draft->root);
+	layer_output_done(&draft->output);
+	free(draft);
+}
+
+int layers_open(int root, struct pool *pool, struct layers **ret, struct err *err)
+{
+	struct layers *layers = xnew(struct layers);
+
+	layers->root = root;
+	layers->pool = pool;
+	layers->tmp = layers->dir = -1;
+	lock_init(&layers->lock, "layers", LOCK_IMAGES);
+	cond_init(&layers->deleted);
+	gate_init(&layers->syncer);
+	list_init(&layers->waiters);
+	map_init(&layers->known, free);
+	map_init(&layers->parked, layers_free_parked);
+	layers->tmp = dir_make(root, "tmp", 0700, err);
+	if (layers->tmp >= 0)
+		layers->dir = dir_make(root, "layers", 0700, err);
+	if (layers->dir < 0 || sweep(layers, err) < 0 || load(layers, err) < 0) {
+		layers_free(layers);
+		return -1;
+	}
+	*ret = layers;
+	return 0;
+}
+
+struct layers *layers_free(struct layers *layers)
+{
+	if (!layers)
+		return NULL;
+	lock_take(&layers->lock);
+	while (layers->deleting > 0)
+		cond_wait(&layers->deleted, &layers->lock);
+	lock_drop(&layers->lock);
+	map_done(&layers->parked); /* their files are swept at the next start */
+	map_done(&layers->known);
+	gate_done(&layers->syncer);
+	fd_closep(&layers->tmp);
+	fd_closep(&layers->dir);
+	cond_done(&layers->deleted);
+	lock_done(&layers->lock);
+	free(layers);
+	return NULL;
+}
