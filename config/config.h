@@ -87,6 +87,7 @@ struct config_image {                              /* [crisp.image] */
 	int64_t pull_progress_timeout;             /* ns without a byte before a pull is given up; 0: never */
 	enum config_image_volumes image_volumes;   /* what becomes of an image's VOLUMEs */
 	bool sync;                                 /* one syncfs at the end of a pull */
+	struct config_strings pinned_images;       /* patterns, see image/pinned.h */
 };
 
 struct config_network { /* [crisp.network] */

@@ -118,6 +118,13 @@ const char *rule_registry(const char *text)
 	return NULL;
 }
 
+const char *rule_image_pattern(const char *text)
+{
+	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:[]/@*";
+
+	return *text && !text[strspn(text, chars)] ? NULL : "is not an image's name or pattern";
+}
+
 const char *rule_handler(const char *text)
 {
 	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";

@@ -7,16 +7,17 @@
 
 typedef const char *config_rule(const char *text); /* a function type: it declares the rules below */
 
-config_rule rule_path;         /* absolute, no empty, "." or ".." component; one '/' at the end is allowed */
-config_rule rule_socket;       /* the same, and short enough for sockaddr_un */
-config_rule rule_regex;        /* POSIX extended */
-config_rule rule_env;          /* KEY=VALUE */
-config_rule rule_sysctl;       /* KEY=VALUE of a namespaced sysctl, in dotted form */
-config_rule rule_capability;   /* "CHOWN" */
-config_rule rule_annotation;   /* an annotation's key */
-config_rule rule_registry;     /* host[:port] */
-config_rule rule_handler;      /* a runtime handler's name */
-config_rule rule_network;      /* "" or a network name: printable, without "/" */
-config_rule rule_runtime_type; /* "oci" */
+config_rule rule_path;          /* absolute, no empty, "." or ".." component; one '/' at the end is allowed */
+config_rule rule_socket;        /* the same, and short enough for sockaddr_un */
+config_rule rule_regex;         /* POSIX extended */
+config_rule rule_env;           /* KEY=VALUE */
+config_rule rule_sysctl;        /* KEY=VALUE of a namespaced sysctl, in dotted form */
+config_rule rule_capability;    /* "CHOWN" */
+config_rule rule_annotation;    /* an annotation's key */
+config_rule rule_registry;      /* host[:port] */
+config_rule rule_image_pattern; /* an image name, "*" for any text */
+config_rule rule_handler;       /* a runtime handler's name */
+config_rule rule_network;       /* "" or a network name: printable, without "/" */
+config_rule rule_runtime_type;  /* "oci" */
 
 #endif

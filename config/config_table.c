@@ -130,6 +130,9 @@ static const struct config_key image_keys[] = {
 	{ "image_volumes", CONFIG_CHOICE, OFFSET(image.image_volumes), "\"mkdir\"",
 	  "An image's VOLUMEs: \"mkdir\" makes the directories, \"bind\" mounts a directory of the container's own there,\n"
 	  "\"ignore\" does nothing.", .choices = image_volumes },
+	{ "pinned_images", CONFIG_STRINGS, OFFSET(image.pinned_images), "[]",
+	  "Images that kubelet's garbage collection leaves alone: whole names (\"registry.k8s.io/pause:3.10\"), or patterns in\n"
+	  "which \"*\" stands for any text (\"quay.io/our/*\", \"*pause*\").", .live = true, .rule = rule_image_pattern },
 	{ "sync", CONFIG_BOOL, OFFSET(image.sync), "true",
 	  "Write an image's files to the disk (one syncfs) before a pull is answered.", .live = true },
 };

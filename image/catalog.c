@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/lock.h"
+#include "image/pinned.h"
 
 struct catalog {
 	int root, dir; /* root is borrowed */
@@ -27,6 +28,7 @@ struct catalog {
 	struct map by_name;
 	struct image **retired;
 	size_t retired_len;
+	struct strv pinned; /* patterns */
 };
 
 static void unref_value(void *value)
@@ -80,6 +82,7 @@ static void take_out_locked(struct catalog *catalog, const char *id) REQUIRES(ca
 static void put_in_locked(struct catalog *catalog, struct image *image_take) REQUIRES(catalog->lock)
 {
 	take_out_locked(catalog, image_take->id);
+	image_take->pinned = pinned(&catalog->pinned, image_take); /* nobody else has it yet */
 	map_put(&catalog->by_id, image_take->id, image_take);
 	for (size_t i = 0; i < image_take->repo_tags.len; i++)
 		map_put(&catalog->by_name, image_take->repo_tags.items[i], image_take);
@@ -125,13 +128,28 @@ static void list_image(struct catalog *catalog, struct image *image_take)
 	lock_drop(&catalog->lock);
 }
 
+/* A failed write may have left the new record in place, of an image that nobody was told of. */
+static void forget_record(struct catalog *catalog, const char *id)
+{
+	CLEANUP(freep) char *name = image_record_name(id);
+	bool listed;
+
+	lock_take(&catalog->lock);
+	listed = map_get(&catalog->by_id, id) != NULL;
+	lock_drop(&catalog->lock);
+	if (!listed)
+		(void)unlinkat(catalog->dir, name, 0); /* else the next start finds it without its layers */
+}
+
 int catalog_put(struct catalog *catalog, struct image *image_take, bool durable, struct err *err)
 {
 	CLEANUP(image_unrefp) struct image *image = image_take;
 	struct image *loser;
 
-	if (image_record_write(catalog->dir, image, durable, err) < 0)
+	if (image_record_write(catalog->dir, image, durable, err) < 0) {
+		forget_record(catalog, image->id);
 		return -1;
+	}
 	while ((loser = strip_one(catalog, image))) {
 		struct err ignored;
 
@@ -156,6 +174,29 @@ int catalog_remove(struct catalog *catalog, const char *id, struct err *err)
 	take_out_locked(catalog, id);
 	lock_drop(&catalog->lock);
 	return 0;
+}
+
+static struct image *wrongly_pinned_locked(struct catalog *catalog) REQUIRES(catalog->lock)
+{
+	map_for_each (slot, &catalog->by_id) {
+		const struct image *image = slot->value;
+
+		if (image->pinned != pinned(&catalog->pinned, image))
+			return image_copy(image);
+	}
+	return NULL;
+}
+
+void catalog_pin(struct catalog *catalog, const char *const *patterns, size_t len)
+{
+	struct image *copy;
+
+	lock_take(&catalog->lock);
+	strv_done(&catalog->pinned);
+	strv_add_all(&catalog->pinned, patterns, len);
+	while ((copy = wrongly_pinned_locked(catalog)))
+		put_in_locked(catalog, copy);
+	lock_drop(&catalog->lock);
 }
 
 struct image *catalog_by_id(struct catalog *catalog, const char *id)
@@ -254,15 +295,19 @@ static void add_layers(const struct image *image, struct map *set)
 		map_put(set, image->layers.items[i], set);
 }
 
-void catalog_layers(struct catalog *catalog, struct map *ret)
+bool catalog_layers(struct catalog *catalog, struct map *ret)
 {
+	bool retired;
+
 	lock_take(&catalog->lock);
 	prune_locked(catalog);
+	retired = catalog->retired_len > 0;
 	map_for_each (slot, &catalog->by_id)
 		add_layers(slot->value, ret);
 	for (size_t i = 0; i < catalog->retired_len; i++)
 		add_layers(catalog->retired[i], ret);
 	lock_drop(&catalog->lock);
+	return retired;
 }
 
 void catalog_blobs(struct catalog *catalog, struct map *ret)
@@ -386,6 +431,7 @@ struct catalog *catalog_free(struct catalog *catalog)
 	for (size_t i = 0; i < catalog->retired_len; i++)
 		image_unref(catalog->retired[i]);
 	free(catalog->retired);
+	strv_done(&catalog->pinned);
 	fd_closep(&catalog->dir);
 	lock_done(&catalog->lock);
 	free(catalog);

@@ -44,8 +44,12 @@ int catalog_put(struct catalog *catalog, struct image *image_take, bool durable,
 /* 0 also when there is none. */
 int catalog_remove(struct catalog *catalog, const char *id, struct err *err) MUST_CHECK;
 
-/* Adds every chain ID of an image that is listed or still referenced as a key of *ret. */
-void catalog_layers(struct catalog *catalog, struct map *ret);
+/* From now on the images whose names match one of these patterns (image/pinned.h) are the pinned ones. */
+void catalog_pin(struct catalog *catalog, const char *const *patterns, size_t len);
+
+/* Adds every chain ID of an image that is listed or still referenced as a key of *ret. True when some are
+ * only referenced. */
+bool catalog_layers(struct catalog *catalog, struct map *ret);
 /* The same for the digests of manifests and configs. */
 void catalog_blobs(struct catalog *catalog, struct map *ret);
 

@@ -27,8 +27,8 @@ struct image {
 	struct image_config config;
 	char *config_json;  /* the config blob as pulled, for verbose status */
 	struct strv layers; /* chain IDs "sha256:..", base first */
-	bool pinned;
-	atomic_uint refs; /* private */
+	bool pinned;        /* by the catalog's patterns; not in the record */
+	atomic_uint refs;   /* private */
 };
 
 /* One reference, empty. */

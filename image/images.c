@@ -17,46 +17,15 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/flight.h"
-#include "base/gate.h"
-#include "base/id.h"
-#include "base/lock.h"
-#include "image/blobs.h"
-#include "image/catalog.h"
-#include "image/layers.h"
-#include "image/pull.h"
+#include "image/images_state.h"
 
-enum { PREFIX_MIN = 3 };
-
-struct images {
-	struct images_options options; /* config is not used after open */
-	char *root_path;
-	int root;
-	struct blobs *blobs;
-	struct layers *layers;
-	struct catalog *catalog;
-	struct registry *registry;
-	struct flights *flights;
-	struct gate writer;
-	struct strv warnings;
-	struct lock lock;
-	struct config *config;         /* under lock */
-	struct registries *registries; /* under lock */
-};
-
-/* A consistent pair of configurations. */
-struct snapshot {
-	struct config *config;
-	struct registries *registries;
-};
-
-static void snapshot_done(struct snapshot *snapshot)
+void snapshot_done(struct snapshot *snapshot)
 {
 	config_unref(snapshot->config);
 	registries_unref(snapshot->registries);
 }
 
-static struct snapshot snapshot_of(struct images *images)
+struct snapshot images_snapshot(struct images *images)
 {
 	struct snapshot snapshot;
 
@@ -83,14 +52,31 @@ static struct registry_options registry_options_of(const struct config *config)
 					  .certs_dirs = config->image.certs_dirs.items };
 }
 
+static void enter(struct images *images)
+{
+	struct err ignored;
+
+	/* Without a context the gate can only be entered. */
+	if (gate_enter(&images->writer, NULL, "image store", &ignored) < 0)
+		abort();
+}
+
+static void pin(struct images *images, const struct config *config)
+{
+	catalog_pin(images->catalog, config->image.pinned_images.items, config->image.pinned_images.len);
+}
+
 static int open_store(struct images *images, struct err *err)
 {
 	images->root = dir_make(AT_FDCWD, images->root_path, 0700, err);
 	if (images->root < 0 || layers_open(images->root, images->options.pool, &images->layers, err) < 0 ||
 	    blobs_open(images->root, &images->blobs, err) < 0)
 		return -1;
-	return catalog_open(images->root, images->blobs, images->layers, &images->warnings, &images->catalog,
-			    err);
+	if (catalog_open(images->root, images->blobs, images->layers, &images->warnings, &images->catalog,
+			 err) < 0)
+		return -1;
+	pin(images, images->config);
+	return 0;
 }
 
 struct images *images_open(const struct images_options *options, struct err *err)
@@ -154,6 +140,9 @@ int images_reload(struct images *images, const struct config *config, struct err
 	images->registries = registries;
 	lock_drop(&images->lock);
 	registry_configure(images->registry, &options);
+	enter(images);
+	pin(images, config);
+	gate_leave(&images->writer);
 	snapshot_done(&old);
 	return 0;
 }
@@ -174,8 +163,12 @@ static bool keep_layer(void *data, const char *chain)
 	struct wanted *wanted = data;
 	const struct images_options *options = &wanted->images->options;
 
-	return map_get(&wanted->keys, chain) ||
-	       (options->layer_in_use && options->layer_in_use(options->data, chain));
+	if (map_get(&wanted->keys, chain))
+		return true;
+	if (!options->layer_in_use || !options->layer_in_use(options->data, chain))
+		return false;
+	atomic_store(&wanted->images->leftovers, true);
+	return true;
 }
 
 static bool keep_blob(void *data, const char *digest)
@@ -191,7 +184,7 @@ static void collect(struct images *images)
 	struct wanted wanted = { .images = images };
 
 	map_init(&wanted.keys, NULL);
-	catalog_layers(images->catalog, &wanted.keys);
+	atomic_store(&images->leftovers, catalog_layers(images->catalog, &wanted.keys));
 	layers_collect(images->layers, keep_layer, &wanted);
 	map_done(&wanted.keys);
 
@@ -201,20 +194,26 @@ static void collect(struct images *images)
 	map_done(&wanted.keys);
 }
 
-static void enter(struct images *images)
-{
-	struct err ignored;
-
-	/* Without a context the gate can only be entered. */
-	if (gate_enter(&images->writer, NULL, "image store", &ignored) < 0)
-		abort();
-}
-
 void images_collect(struct images *images)
 {
 	enter(images);
 	collect(images);
 	gate_leave(&images->writer);
+}
+
+static void run_collect(void *data)
+{
+	images_collect(data);
+}
+
+void images_release(struct images *images)
+{
+	struct err ignored;
+
+	if (!images || !atomic_exchange(&images->leftovers, false))
+		return;
+	if (pool_run(images->options.pool, run_collect, images, &ignored) < 0)
+		atomic_store(&images->leftovers, true); /* for the next time */
 }
 
 static void add_name(struct strv *names, const char *name)
@@ -268,13 +267,36 @@ static int record_inside(struct images *images, const struct pulled *pulled, boo
 	return catalog_put(images->catalog, TAKE(image), durable, err);
 }
 
+/* A pull of what is there already: there is nothing to write. */
+static bool is_recorded(struct images *images, const struct pulled *pulled)
+{
+	CLEANUP(image_unrefp) struct image *image = NULL;
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_text(&pulled->id, text);
+	image = catalog_by_id(images->catalog, text);
+	digest_text(&pulled->digest, text);
+	if (!image || !str_eq(image->digest, text) || image->layers.len != pulled->chains_len ||
+	    !strv_has(&image->repo_digests, pulled->repo_digest) ||
+	    (pulled->tag && !strv_has(&image->repo_tags, pulled->tag)))
+		return false;
+	for (size_t i = 0; i < pulled->chains_len; i++) {
+		digest_text(&pulled->chains[i], text);
+		if (!str_eq(image->layers.items[i], text))
+			return false;
+	}
+	return true;
+}
+
 static int record(struct images *images, const struct pulled *pulled, bool durable, struct err *err)
 {
 	int result;
 
 	/* What the record promises must be on disk before it is: layers were written without any fsync. */
-	if (durable && syncfs(images->root) < 0)
-		return err_errno(err, "sync the image store");
+	if (durable && layers_sync(images->layers, pulled->chains, pulled->chains_len, err) < 0)
+		return -1;
+	if (is_recorded(images, pulled))
+		return 0;
 	enter(images);
 	result = record_inside(images, pulled, durable, err);
 	gate_leave(&images->writer);
@@ -337,7 +359,7 @@ static int run_job(void *data, const struct ctx *ctx, char **ret, struct err *er
 {
 	struct job *job = data;
 	struct images *images = job->images;
-	CLEANUP(snapshot_done) struct snapshot snapshot = snapshot_of(images);
+	CLEANUP(snapshot_done) struct snapshot snapshot = images_snapshot(images);
 	const struct pull_env env = {
 		.config = snapshot.config,
 		.registries = snapshot.registries,
@@ -361,8 +383,10 @@ static int run_job(void *data, const struct ctx *ctx, char **ret, struct err *er
 		result = record(images, &pulled, snapshot.config->image.sync, err);
 	digest_text(&pulled.id, id);
 	pulled_done(images->layers, &pulled);
-	if (result < 0)
+	if (result < 0) {
+		clean_up(images, err);
 		return -1;
+	}
 	*ret = xstrdup(id);
 	return 0;
 }
@@ -405,97 +429,12 @@ int images_pull(struct images *images, const struct ctx *ctx, const struct image
 	return flight_join(images->flights, ctx, &work, ret_id, err);
 }
 
-/* By the names that a reference may mean. */
-static struct image *find_reference(struct images *images, const struct reference *reference)
-{
-	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
-	CLEANUP(snapshot_done) struct snapshot snapshot = snapshot_of(images);
-	struct registries_names names;
-	char digest[DIGEST_TEXT_SIZE];
-	struct err ignored;
-
-	if (pull_names(snapshot.registries, reference, arena, &names, &ignored) < 0)
-		return NULL;
-	if (reference->has_digest)
-		digest_text(&reference->digest, digest);
-	for (size_t i = 0; i < names.len; i++) {
-		CLEANUP(freep) char *name = reference_text(reference, names.items[i]);
-		struct image *image = catalog_by_name(images->catalog, name);
-
-		if (!image && reference->has_digest)
-			image = catalog_by_digest(images->catalog, names.items[i], digest);
-		if (image)
-			return image;
-	}
-	return NULL;
-}
-
-static int find_prefix(struct images *images, const char *hex, struct image **ret, struct err *err)
-{
-	bool ambiguous = false;
-
-	if (strlen(hex) >= PREFIX_MIN)
-		*ret = catalog_by_prefix(images->catalog, hex, &ambiguous);
-	if (ambiguous)
-		return err_set(err, RPC_INVALID_ARGUMENT, "more than one image id begins with %s", hex);
-	return 0;
-}
-
-/* *ret stays NULL when there is none. */
-static int look_up(struct images *images, const char *name, struct image **ret, struct err *err)
-{
-	static const char scheme[] = "sha256:";
-	const char *hex = str_has_prefix(name, scheme) ? name + strlen(scheme) : name;
-	CLEANUP(reference_done) struct reference reference = { 0 };
-	struct digest id;
-	struct err ignored;
-
-	if (digest_parse(name, &id, &ignored) == 0) {
-		*ret = catalog_by_id(images->catalog, name);
-		return 0;
-	}
-	if (hex != name && id_plausible(hex))
-		return find_prefix(images, hex, ret, err);
-	if (id_valid(name))
-		return find_prefix(images, name, ret, err);
-	if (reference_parse(name, &reference, err) < 0)
-		return -1;
-	*ret = find_reference(images, &reference);
-	if (!*ret && id_plausible(name))
-		return find_prefix(images, name, ret, err);
-	return 0;
-}
-
-int images_find(struct images *images, const char *name, struct image **ret, struct err *err)
-{
-	CLEANUP(image_unrefp) struct image *image = NULL;
-
-	if (look_up(images, name, &image, err) < 0)
-		return -1;
-	if (!image)
-		return err_set(err, RPC_NOT_FOUND, "no image %s", name);
-	*ret = TAKE(image);
-	return 0;
-}
-
-struct image **images_list(struct images *images)
-{
-	return catalog_list(images->catalog);
-}
-
-void images_list_free(struct image **list)
-{
-	for (size_t i = 0; list && list[i]; i++)
-		image_unref(list[i]);
-	free(list);
-}
-
 /* Inside the gate. */
 static int remove_inside(struct images *images, const char *name, struct err *err)
 {
 	CLEANUP(image_unrefp) struct image *image = NULL;
 
-	if (look_up(images, name, &image, err) < 0)
+	if (images_look_up(images, name, &image, err) < 0)
 		return -1;
 	if (!image)
 		return 0;
@@ -514,9 +453,23 @@ int images_remove(struct images *images, const char *name, struct err *err)
 	return result;
 }
 
+/* An image without all its layers must not be listed: only then will it be pulled again. */
+static void drop_damaged(struct images *images, const struct image *image)
+{
+	CLEANUP(image_unrefp) struct image *listed = NULL;
+	struct err ignored;
+
+	enter(images);
+	listed = catalog_by_id(images->catalog, image->id);
+	if (listed && catalog_remove(images->catalog, image->id, &ignored) < 0)
+		ignored.code = RPC_OK; /* the next start finds the damage */
+	gate_leave(&images->writer);
+}
+
 int images_layer_dirs(struct images *images, const struct image *image, struct strv *ret, struct err *err)
 {
 	CLEANUP(strv_done) struct strv dirs = STRV_INIT;
+	bool damaged = false;
 
 	for (size_t i = image->layers.len; i-- > 0;) {
 		CLEANUP(freep) char *path = NULL;
@@ -525,10 +478,17 @@ int images_layer_dirs(struct images *images, const struct image *image, struct s
 		if (digest_parse(image->layers.items[i], &chain, err) < 0)
 			return -1;
 		path = layers_path(&chain);
-		if (faccessat(images->root, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-			return err_set(err, RPC_DATA_LOSS, "layer %s of image %s is missing on disk",
-				       image->layers.items[i], image->id);
+		if (faccessat(images->root, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+			err_set(err, RPC_DATA_LOSS, "layer %s of image %s is missing on disk: pull it again",
+				image->layers.items[i], image->id);
+			layers_lose(images->layers, image->layers.items[i]);
+			damaged = true;
+		}
 		strv_addf(&dirs, "%s/%s", images->root_path, path);
+	}
+	if (damaged) {
+		drop_damaged(images, image);
+		return -1;
 	}
 	*ret = dirs;
 	dirs = (struct strv)STRV_INIT;

@@ -43,7 +43,8 @@ struct images *images_open(const struct images_options *options, struct err *err
 struct images *images_free(struct images *images);
 /* For the end: cancels all pulls, also those that come later. */
 void images_cancel(struct images *images);
-/* Takes over new registries/auth configuration for pulls that start from now on. */
+/* Takes over new registries/auth configuration for pulls that start from now on, and pinned_images at once.
+ */
 int images_reload(struct images *images, const struct config *config, struct err *err) MUST_CHECK;
 
 struct image_pull {
@@ -71,14 +72,21 @@ int images_find(struct images *images, const char *name, struct image **ret, str
 struct image **images_list(struct images *images);
 void images_list_free(struct image **list);
 
-/* Removes the image with all its names (CRI RemoveImage). Unknown: success. Layers no other image nor a
- * container uses are deleted; those in use go with images_collect(). */
+/* Removes the image with all its names (CRI RemoveImage), whichever of them is given. Unknown: success;
+ * pinned: removed like others.
+ *
+ * An image that containers use is removed, too: it is no longer found or listed, and what containers need of
+ * it, its layers, stays until the last of them is removed (images_release()), also across restarts. Layers
+ * that no other image and no container uses are deleted. */
 int images_remove(struct images *images, const char *name, struct err *err) MUST_CHECK;
 /* Deletes layers nobody uses any more. Cheap when there is nothing to do. */
 void images_collect(struct images *images);
+/* A container is gone: what only it used is deleted in the background. NULL is fine. */
+void images_release(struct images *images);
 
 /* Absolute paths of the layers' diff directories, top layer first (overlay lowerdir order). RPC_DATA_LOSS
- * when one is missing on disk. */
+ * when one is missing on disk: then the image is no longer listed, and the next pull brings what is missing.
+ */
 int images_layer_dirs(struct images *images, const struct image *image, struct strv *ret,
 		      struct err *err) MUST_CHECK;
 

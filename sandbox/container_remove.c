@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "image/images.h"
 #include "image/overlay.h"
 #include "sandbox/container.h"
 #include "sandbox/store.h"
@@ -61,6 +62,7 @@ static int remove_gated(struct container *container, const struct ctx *ctx, stru
 	lock_drop(&container->lock);
 	watch_cancel(watch);
 	store_remove_container(container->owner, container);
+	images_release(container->owner->images);
 	return 0;
 }
 

@@ -1,8 +1,26 @@
 /* The store of images: names, removal, what stays in use, accounting, and what a restart makes of damage. */
 #include "test/image/store_scene.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "image/pinned.h"
+
+static atomic_int syncs;
+static atomic_bool sync_fails;
+
+/* Instead of libc's. */
+int syncfs(int fd) /* NOLINT: its name is the point */
+{
+	syncs++;
+	if (!sync_fails)
+		return (int)syscall(SYS_syncfs, fd);
+	errno = EIO;
+	return -1;
+}
 
 static void test_names(void **state)
 {
@@ -130,9 +148,18 @@ static void test_layer_in_use(void **state)
 	image = image_unref(image);
 	assert_ok(images_remove(scene->images, scene->app.config_digest, &err));
 	assert_int_equal(count_files(scene, "layers"), 1);
-	scene->in_use[0] = '\0';
+	scene_reopen(scene);
 	images_collect(scene->images);
+	images_release(scene->images); /* of some other container */
+	assert_true(pool_wait_quiet(scene->pool, NO_DEADLINE));
+	assert_int_equal(count_files(scene, "layers"), 1);
+	scene->in_use[0] = '\0';
+	images_release(scene->images);
+	for (int i = 0; i < 10000 && count_files(scene, "layers") > 0; i++)
+		usleep(1000);
 	assert_int_equal(count_files(scene, "layers"), 0);
+	images_release(scene->images);
+	images_release(NULL);
 }
 
 /* A container that is just being made holds a reference, and nothing else yet. */
@@ -148,7 +175,9 @@ static void test_referenced_image(void **state)
 	assert_false(scene_has(scene, scene->app.config_digest));
 	assert_int_equal(count_files(scene, "layers"), LAYERS);
 	image_unref(image);
-	images_collect(scene->images);
+	images_release(scene->images);
+	for (int i = 0; i < 10000 && count_files(scene, "layers") > 0; i++)
+		usleep(1000);
 	assert_int_equal(count_files(scene, "layers"), 0);
 }
 
@@ -242,8 +271,191 @@ static void test_sweep(void **state)
 	put_file(scene->scratch.dir, "root/images/.x.json.new", "x");
 	assert_int_equal(mkdirat(scene->scratch.dir, hex, 0700), 0);
 	scene_open(scene);
-	assert_int_equal(
-		count_files(scene, "tmp") + count_files(scene, "layers") + count_files(scene, "images"), 0);
+	assert_int_equal(count_files(scene, "layers") + count_files(scene, "images"), 0);
+	check_tmp_empties(scene);
+}
+
+/* The same damage, found by a container: the image is not listed any more, so the kubelet pulls it. */
+static void test_missing_layer_in_use(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(image_unrefp) struct image *image = NULL;
+	CLEANUP(fd_closep)
+	int dir = openat(scene->scratch.dir, "root/layers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(strv_done) struct strv dirs = STRV_INIT;
+	struct err err = { 0 };
+
+	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+	image = scene_find(scene, scene->app.config_digest);
+	assert_ok(tree_remove(dir, image->layers.items[1] + 7, &err));
+	assert_fails(images_layer_dirs(scene->images, image, &dirs, &err), RPC_DATA_LOSS);
+	assert_int_equal(count_images(scene), 0);
+	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+	assert_int_equal(scene_asked(scene, scene->app.layer_digests.items[0]), 1);
+	assert_int_equal(scene_asked(scene, scene->app.layer_digests.items[1]), 2);
+	image = image_unref(image);
+	image = scene_find(scene, "plain.test/team/app:v1");
+	assert_ok(images_layer_dirs(scene->images, image, &dirs, &err));
+	assert_int_equal(dirs.len, LAYERS);
+}
+
+static struct stat record_of(struct scene *scene)
+{
+	CLEANUP(freep) char *record = xasprintf("root/images/%s.json", scene->app.config_digest + 7);
+	struct stat st;
+
+	assert_int_equal(fstatat(scene->scratch.dir, record, &st, 0), 0);
+	return st;
+}
+
+/* imagePullPolicy Always: nothing new, nothing written, and above all no sync of the whole disk. */
+static void test_pull_of_the_same(void **state)
+{
+	struct scene *scene = *state;
+	struct stat first, second;
+
+	syncs = 0;
+	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+	assert_int_equal(syncs, 1);
+	first = record_of(scene);
+	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+	second = record_of(scene);
+	assert_int_equal(syncs, 1);
+	assert_int_equal(first.st_ino, second.st_ino);
+	check_pull(scene, "reg.test/team/app:v1", scene->app.config_digest); /* a name more */
+	second = record_of(scene);
+	assert_int_equal(syncs, 1);
+	assert_int_not_equal(first.st_ino, second.st_ino);
+	scene_reopen(scene);
+	assert_true(scene_has(scene, "reg.test/team/app:v1"));
+}
+
+/* Lessons, fault 21: what was not synced is fetched again, not synced again. */
+static void test_sync_fails(void **state)
+{
+	struct scene *scene = *state;
+
+	sync_fails = true;
+	check_pull_fails(scene, "plain.test/team/app:v1", RPC_DATA_LOSS, "sync");
+	sync_fails = false;
+	assert_int_equal(count_images(scene) + count_files(scene, "images") + count_files(scene, "layers"),
+			 0);
+	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+	for (size_t i = 0; i < LAYERS; i++)
+		assert_int_equal(scene_asked(scene, scene->app.layer_digests.items[i]), 2);
+}
+
+static void test_pinned_patterns(void **state UNUSED)
+{
+	static const struct {
+		const char *pattern, *name;
+		bool matches;
+	} cases[] = {
+		{ "a.test/b:1", "a.test/b:1", true },
+		{ "a.test/b:1", "a.test/b:12", false },
+		{ "a.test/b:1", "xa.test/b:1", false },
+		{ "a.test/b", "a.test/b:latest", true },
+		{ "a.test/b", "a.test/b:1", false },
+		{ "a.test/b", "a.test/b@sha256:12", false },
+		{ "a.test:5/b", "a.test:5/b:latest", true },
+		{ "a.test/*", "a.test/b/c:1", true },
+		{ "a.test/*", "b.test/a.test/b", false },
+		{ "*b*", "a.test/b:1", true },
+		{ "*:1", "a.test/b:1", true },
+		{ "*:1", "a.test/b:11", false },
+		{ "*a*a*b", "aaab", true },
+		{ "*a*a*b", "ab", false },
+		{ "**", "x", true },
+		{ "*", "", true },
+		{ "a*", "a", true },
+		{ "a.test/b@sha256:*", "a.test/b@sha256:12", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (pinned_matches(cases[i].pattern, cases[i].name) != cases[i].matches)
+			fail_msg("%s, %s", cases[i].pattern, cases[i].name);
+}
+
+static void check_pinned(struct scene *scene, const char *name, bool expected)
+{
+	CLEANUP(image_unrefp) struct image *image = scene_find(scene, name);
+
+	assert_non_null(image);
+	assert_int_equal(image->pinned, expected);
+}
+
+static void reload_pinned(struct scene *scene, const char *patterns)
+{
+	CLEANUP(freep) char *overrides = xasprintf("[crisp.image]\npinned_images = [%s]\n", patterns);
+	CLEANUP(freep) char *file = xasprintf("%s/crisp.toml", scene->scratch.path);
+	const struct config_paths paths = { .file = file, .dropins = "/nonexistent", .overrides = overrides };
+	struct err err = { 0 };
+
+	config_unref(scene->config);
+	assert_ok(config_load(&paths, &scene->config, &err));
+	assert_ok(images_reload(scene->images, scene->config, &err));
+}
+
+static void test_pinned(void **state)
+{
+	struct scene *scene = *state;
+	struct fake_image other;
+	struct err err = { 0 };
+
+	scene_build(scene, "other/app", "x", "{\"User\":\"7\"}", 1, &other);
+	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+	check_pinned(scene, "plain.test/team/app:v1", false);
+	reload_pinned(scene, "\"*/team/app:*\", \"plain.test/other/app:y\"");
+	check_pinned(scene, "plain.test/team/app:v1", true);
+	check_pull(scene, "plain.test/other/app:x", other.config_digest);
+	check_pinned(scene, "plain.test/other/app:x", false);
+	scene_reopen(scene);
+	check_pinned(scene, "plain.test/team/app:v1", true);
+	check_pull(scene, "reg.test/team/app:v1", scene->app.config_digest);
+	check_pinned(scene, scene->app.config_digest, true);
+	reload_pinned(scene, "\"plain.test/other/*\"");
+	check_pinned(scene, "plain.test/team/app:v1", false);
+	check_pinned(scene, "plain.test/other/app:x", true);
+	assert_ok(images_remove(scene->images, "plain.test/other/app:x", &err));
+	assert_int_equal(count_images(scene), 1);
+	fake_image_done(&other);
+}
+
+/* Pulls images until two ids begin with the same three digits. */
+static void test_ambiguous_prefix(void **state)
+{
+	struct scene *scene = *state;
+	struct fake_image images[600];
+	size_t count = 0, same = 0;
+	struct image *image = NULL;
+	struct err err = { 0 };
+	char prefix[5];
+
+	for (bool found = false; !found; count++) {
+		CLEANUP(freep) char *run = xasprintf("{\"User\":\"%zu\"}", count);
+		CLEANUP(freep) char *tag = xasprintf("t%zu", count);
+
+		assert_true(count < ARRAY_LEN(images));
+		scene_build(scene, "team/many", tag, run, 1, &images[count]);
+		for (same = 0; same < count && !found; same++)
+			found = strncmp(images[same].config_digest + 7, images[count].config_digest + 7, 3) ==
+				0;
+	}
+	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+	for (size_t i = 0; i < 2; i++) {
+		size_t at = i ? count - 1 : same - 1;
+		CLEANUP(freep) char *reference = xasprintf("plain.test/team/many:t%zu", at);
+
+		check_pull(scene, reference, images[at].config_digest);
+	}
+	snprintf(prefix, sizeof(prefix), "%.3s", images[count - 1].config_digest + 7);
+	CLEANUP(freep) char *with_scheme = xasprintf("sha256:%s", prefix);
+
+	assert_fails(images_find(scene->images, with_scheme, &image, &err), RPC_INVALID_ARGUMENT);
+	assert_fails(images_remove(scene->images, with_scheme, &err), RPC_INVALID_ARGUMENT);
+	assert_int_equal(count_images(scene), 3);
+	for (size_t i = 0; i < count; i++)
+		fake_image_done(&images[i]);
 }
 
 static void test_reload(void **state)
@@ -312,6 +524,12 @@ int main(void)
 		TEST(test_newer),
 		TEST(test_quarantine),
 		TEST(test_missing_layer),
+		TEST(test_missing_layer_in_use),
+		TEST(test_pull_of_the_same),
+		TEST(test_sync_fails),
+		cmocka_unit_test(test_pinned_patterns),
+		TEST(test_pinned),
+		TEST(test_ambiguous_prefix),
 		TEST(test_sweep),
 		TEST(test_reload),
 		TEST(test_remove_against_pull),
