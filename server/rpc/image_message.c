@@ -46,39 +46,24 @@ Cri__Image *image_message(const struct image *image, struct arena *arena)
 	return message;
 }
 
-static int one_image(struct images *images, const char *name, struct arena *arena,
-		     Cri__ListImagesResponse *ret, struct err *err)
+static int list_one(struct images *images, const char *name, struct image ***ret, struct err *err)
 {
-	CLEANUP(image_unrefp) struct image *image = NULL;
+	struct image *image = NULL;
 	struct err find_err = { 0 };
 
-	if (images_find(images, name, &image, &find_err) < 0) {
-		if (find_err.code == RPC_NOT_FOUND)
-			return 0;
+	if (images_find(images, name, &image, &find_err) < 0 && find_err.code != RPC_NOT_FOUND) {
 		*err = find_err;
 		return -1;
 	}
-	ret->images = arena_array(arena, 1, sizeof(*ret->images));
-	ret->images[0] = image_message(image, arena);
-	ret->n_images = 1;
+	*ret = xcalloc(2, sizeof(struct image *));
+	(*ret)[0] = image;
 	return 0;
 }
 
-int image_messages(struct images *images, const Cri__ImageFilter *filter, struct arena *arena,
-		   Cri__ListImagesResponse *ret, struct err *err)
+int image_list(struct images *images, const Cri__ImageFilter *filter, struct image ***ret, struct err *err)
 {
-	struct image **list;
-	size_t count = 0;
-
 	if (filter && filter->image && !str_empty(filter->image->image))
-		return one_image(images, filter->image->image, arena, ret, err);
-	list = images_list(images);
-	while (list[count])
-		count++;
-	ret->images = arena_array(arena, count + 1, sizeof(*ret->images));
-	for (size_t i = 0; i < count; i++)
-		ret->images[i] = image_message(list[i], arena);
-	ret->n_images = count;
-	images_list_free(list);
+		return list_one(images, filter->image->image, ret, err);
+	*ret = images_list(images);
 	return 0;
 }

@@ -12,8 +12,8 @@
 
 /* A copy in the arena. */
 Cri__Image *image_message(const struct image *image, struct arena *arena);
-/* The images that pass the filter (NULL: all). */
-int image_messages(struct images *images, const Cri__ImageFilter *filter, struct arena *arena,
-		   Cri__ListImagesResponse *ret, struct err *err) MUST_CHECK;
+/* The images that pass the filter (NULL: all), as images_list() gives them; free with images_list_free(). */
+int image_list(struct images *images, const Cri__ImageFilter *filter, struct image ***ret,
+	       struct err *err) MUST_CHECK;
 
 #endif

@@ -11,8 +11,20 @@ static int list_images(struct call *call, const void *message, void *answer, str
 {
 	const Cri__ListImagesRequest *request = message;
 	Cri__ListImagesResponse *response = answer;
+	struct arena *arena = call_arena(call);
+	struct image **list;
+	size_t count = 0;
 
-	return image_messages(call_service(call)->images, request->filter, call_arena(call), response, err);
+	if (image_list(call_service(call)->images, request->filter, &list, err) < 0)
+		return -1;
+	while (list[count])
+		count++;
+	response->images = arena_array(arena, count + 1, sizeof(*response->images));
+	for (size_t i = 0; i < count; i++)
+		response->images[i] = image_message(list[i], arena);
+	response->n_images = count;
+	images_list_free(list);
+	return 0;
 }
 
 const struct rpc rpc_list_images = {
