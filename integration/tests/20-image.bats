@@ -62,6 +62,7 @@ in_image() {
 	digest=$(jq -r '.repoDigests[0]' <<<"$whole")
 	is "$(image_field "$id" .)" "$whole" "by id"
 	is "$(image_field "${id#sha256:}" .)" "$whole" "by bare id"
+	is "$(image_field "${id:7:16}" .)" "$whole" "by prefix"
 	is "$(image_field "$digest" .)" "$whole" "by digest"
 }
 
@@ -156,6 +157,119 @@ in_image() {
 	container=$(run_container "$pod" keeper keeper ".image.image = \"$STAGING/test-image-tag:test\"")
 	rpc_code RemoveImage "{\"image\": {\"image\": \"$STAGING/test-image-tag:test\"}}"
 	is "$(in_container "$container" cat /marker)" "test"
+}
+
+# What the store consists of, by name, but for what is in its parts.
+store_names() {
+	(cd "$CRISP_ROOT" && find blobs layers images tmp quarantine -mindepth 1 -maxdepth 2 ! -path '*/diff' 2>/dev/null | sort)
+}
+
+store_is() { [ "$(store_names)" = "$1" ]; }
+
+# store_settles NAMES: deletions run behind the answer.
+store_settles() {
+	within 20 store_is "$1" && return
+	diff <(printf '%s\n' "$1") <(store_names)
+	return 1
+}
+
+@test "layers of a removed image go with the last container that uses them" {
+	only_crisp
+	local before pod container
+	before=$(store_names)
+	crictl pull "$STAGING/test-image-tag:test" >/dev/null
+	pod=$(run_pod last)
+	container=$(run_container "$pod" last last ".image.image = \"$STAGING/test-image-tag:test\"")
+	is "$(rpc_code RemoveImage "{\"image\": {\"image\": \"$STAGING/test-image-tag:test\"}}")" OK
+	is "$(in_container "$container" cat /marker)" "test"
+	stop_server KILL
+	start_server
+	is "$(in_container "$container" cat /marker)" "test"
+	crictl rm -f "$container" >/dev/null
+	store_settles "$before"
+}
+
+@test "pinned_images: told to kubelet, changed by a reload, removable" {
+	only_crisp
+	crictl pull "$STAGING/test-image-1:latest" >/dev/null
+	is "$(image_field "$STAGING/test-image-1:latest" .pinned)" false
+	printf '[crisp.image]\npinned_images = ["%s/test-image-1", "*busybox*"]\n' "$STAGING" >"$WORK/crisp.toml.d/pinned.toml"
+	kill -HUP "$(server_pid)"
+	is_pinned() { [ "$(image_field "$STAGING/test-image-1:latest" .pinned)" = "$1" ]; }
+	within 10 is_pinned true
+	is "$(image_field "$BUSYBOX" .pinned)" true
+	is "$(image_field "$NGINX" .pinned)" false
+	rm "$WORK/crisp.toml.d/pinned.toml"
+	kill -HUP "$(server_pid)"
+	within 10 is_pinned false
+}
+
+# Contents, names, owners, modes, links and (but for folders) times of all layers.
+layers_digest() {
+	(
+		cd "$CRISP_ROOT/layers"
+		find . -mindepth 3 \( -type d -printf '%p %y %m %U %G\n' -o -printf '%p %y %m %U %G %s %T@ %l\n' \) | sort
+		find . -mindepth 3 -type f -print0 | sort -z | xargs -0 sha256sum
+	) | sha256sum
+}
+
+# CRISP_KILLS=200 for as many as issue 3 asks.
+@test "kill -9 at any instant of a pull: nothing half made is left, and the next pull is whole" {
+	only_crisp
+	local image=docker.io/library/crisp-layers:1 before whole start took i after pull
+	before=$(store_names)
+	start=$(date +%s%N)
+	crictl pull "$image" >/dev/null
+	took=$(($(date +%s%N) - start))
+	whole=$(layers_digest)
+	crictl rmi "$image" >/dev/null
+	store_settles "$before"
+	for ((i = 0; i < ${CRISP_KILLS:-8}; i++)); do
+		after=$(awk -v took="$took" -v random="$RANDOM" 'BEGIN { printf "%.3f", took / 1e9 * random / 32768 * 1.1 }')
+		crictl pull "$image" >/dev/null 2>&1 &
+		pull=$!
+		sleep "$after"
+		stop_server KILL
+		wait "$pull" || true
+		start_server
+		if [ "$(image_field "$image" .)" = null ]; then
+			store_settles "$before" || { printf 'killed after %s s of %s ns\n' "$after" "$took"; return 1; }
+			crictl pull "$image" >/dev/null
+		fi
+		is "$(layers_digest)" "$whole" "layers, killed after $after s"
+		crictl rmi "$image" >/dev/null
+		store_settles "$before"
+	done
+}
+
+# A second registry on the same files, which tells of every request.
+start_telling_registry() {
+	printf '%s\n' "version: 0.1" "log: {level: error}" "storage: {filesystem: {rootdirectory: $CRISP_IMAGES}}" \
+		"http: {addr: 127.0.0.1:5001}" >"$WORK/telling.yaml"
+	OTEL_TRACES_EXPORTER=none detached "$WORK/telling.log" "$("$CRISP_IT/images/registry")/usr/bin/docker-registry" serve "$WORK/telling.yaml"
+	within 20 curl -fsS -o /dev/null http://127.0.0.1:5001/v2/
+}
+
+@test "two pulls of one image at a time: the registry is asked for each blob once" {
+	only_crisp
+	start_telling_registry
+	local registry=$DETACHED name=127.0.0.1:5001/library/crisp-layers one two
+	printf '[crisp.image]\ninsecure_registries = ["127.0.0.1:5001"]\n' >"$WORK/crisp.toml.d/telling.toml"
+	kill -HUP "$(server_pid)"
+	known() { rpc_code PullImage "{\"image\": {\"image\": \"$name:absent\"}}" | grep -q NotFound; }
+	within 10 known
+	crictl pull "$name:1" >/dev/null &
+	one=$!
+	crictl pull "$name:1" >/dev/null &
+	two=$!
+	wait "$one"
+	wait "$two"
+	rm "$WORK/crisp.toml.d/telling.toml"
+	kill -HUP "$(server_pid)"
+	kill "$registry"
+	run grep -oE '"GET [^ ]*/blobs/sha256:[0-9a-f]{64}' "$WORK/telling.log"
+	[ "${#lines[@]}" -ge 3 ]
+	is "$(printf '%s\n' "${lines[@]}" | sort | uniq -d)" "" "blobs asked for twice"
 }
 
 @test "an absent tag or repository: NotFound, nothing stored" {

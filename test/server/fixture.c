@@ -93,6 +93,7 @@ struct fixture *fixture_new(const struct fixture_options *options)
 	fixture->server = rpc_server_new(
 		&(struct rpc_server_options){ .table = fixture->table,
 					      .pool = fixture->pool,
+					      .service = options->service,
 					      .recv_max = 16 * 1024 * 1024,
 					      .send_max = 16 * 1024 * 1024,
 					      .calls_max = options->calls_max ? options->calls_max : 4096,
