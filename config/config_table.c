@@ -125,7 +125,7 @@ static const struct config_key image_keys[] = {
 	{ "max_parallel_downloads", CONFIG_INT, OFFSET(image.max_parallel_downloads), "6",
 	  "Layers of one image fetched at once (1 to 64).", .live = true, .min = 1, .max = 64 },
 	{ "pull_progress_timeout", CONFIG_DURATION, OFFSET(image.pull_progress_timeout), "\"1m\"",
-	  "A pull that receives nothing for so long is given up (0s: never; to 1h).", .live = true,
+	  "A pull that receives nothing, or under 100 bytes a second, for so long is given up (0s: never; to 1h).", .live = true,
 	  .min = 0, .max = HOUR },
 	{ "image_volumes", CONFIG_CHOICE, OFFSET(image.image_volumes), "\"mkdir\"",
 	  "An image's VOLUMEs: \"mkdir\" makes the directories, \"bind\" mounts a directory of the container's own there,\n"
