@@ -5,6 +5,7 @@
  */
 #include "image/authorization.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,8 @@
 
 struct authorization {
 	char *host, *repository, *key;
-	bool insecure, cached; /* cached: tokens may be kept */
+	bool insecure;
+	atomic_bool cached; /* tokens may be kept */
 	struct credentials_source source;
 	struct token_cache *tokens;
 	struct gate renewal;
@@ -62,10 +64,11 @@ struct authorization *authorization_new(const struct authorization_options *opti
 	*credentials_take = (struct credentials){ 0 };
 	gate_init(&authorization->renewal);
 	lock_init(&authorization->lock, "authorization", LOCK_PULL);
-	authorization->cached = !authorization->credentials.registry_token;
+	atomic_init(&authorization->cached, !authorization->credentials.registry_token);
 	authorization->key = key_of(authorization);
-	token = authorization->cached ? token_cache_get(authorization->tokens, authorization->key)
-				      : xstrdup(authorization->credentials.registry_token);
+	token = atomic_load(&authorization->cached)
+			? token_cache_get(authorization->tokens, authorization->key)
+			: xstrdup(authorization->credentials.registry_token);
 	if (token)
 		authorization->value = xasprintf("%s%s", bearer, token);
 	return authorization;
@@ -112,7 +115,7 @@ void authorization_judge(struct authorization *authorization, const char *used, 
 {
 	int64_t until = 0;
 
-	if (!used || !authorization->cached || !str_has_prefix(used, bearer))
+	if (!used || !atomic_load(&authorization->cached) || !str_has_prefix(used, bearer))
 		return;
 	if (!good) {
 		token_cache_drop(authorization->tokens, authorization->key, used + strlen(bearer));
@@ -173,7 +176,7 @@ static int renew(struct authorization *authorization, struct http *http, const s
 		CLEANUP(wipe_freep) char *old = authorization_value(authorization);
 		CLEANUP(wipe_freep) char *value = xasprintf("%s%s", bearer, credentials->registry_token);
 
-		authorization->cached = false;
+		atomic_store(&authorization->cached, false);
 		if (!str_eq(old, value)) {
 			set_value(authorization, TAKE(value), 0);
 			return 0;
