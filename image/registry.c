@@ -101,6 +101,7 @@ void registry_configure(struct registry *registry, const struct registry_options
 	if (registry->options.retry_pause <= 0)
 		registry->options.retry_pause = 250 * NS_PER_MS;
 	lock_drop(&registry->lock);
+	token_cache_clear(registry->tokens);
 }
 
 static struct registry_options options_of(struct registry *registry)

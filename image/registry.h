@@ -45,7 +45,7 @@ struct registry_options {
 
 struct registry *registry_new(const struct registry_options *options);
 struct registry *registry_free(struct registry *registry); /* accepts NULL, returns NULL */
-/* For connections made from now on. */
+/* For connections made from now on; tokens are forgotten, since a reload may have changed credentials too. */
 void registry_configure(struct registry *registry, const struct registry_options *options);
 
 /* credentials are taken over (and left empty); source (may be NULL) is asked for others when there are none

@@ -108,3 +108,11 @@ void token_cache_drop(struct token_cache *cache, const char *key, const char *to
 		map_del(&cache->tokens, key);
 	lock_drop(&cache->lock);
 }
+
+void token_cache_clear(struct token_cache *cache)
+{
+	lock_take(&cache->lock);
+	map_done(&cache->tokens);
+	map_init(&cache->tokens, entry_free);
+	lock_drop(&cache->lock);
+}

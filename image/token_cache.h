@@ -23,4 +23,6 @@ void token_cache_put(struct token_cache *cache, const char *key, const char *tok
 /* Forgets the token under key if it is this one. */
 void token_cache_drop(struct token_cache *cache, const char *key, const char *token);
 
+void token_cache_clear(struct token_cache *cache);
+
 #endif

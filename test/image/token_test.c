@@ -97,6 +97,21 @@ static void test_kept_token(void **state)
 	assert_int_equal(asked(scene, "/token"), 3);
 }
 
+/* A reload forgets them: the files with the credentials may have changed with the rest. */
+static void test_reload_forgets_tokens(void **state)
+{
+	const struct registry_options options = { .retry_pause = NS_PER_MS };
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, bearer);
+	assert_ok(get_manifest(scene, &err));
+	registry_configure(scene->registry, &options);
+	connect_repo(scene, NULL, true);
+	assert_ok(get_manifest(scene, &err));
+	assert_int_equal(asked(scene, "/token"), 2);
+}
+
 static void changing_bearer(struct fake_request *request, void *data, bool *handled)
 {
 	struct scene *scene = data;
@@ -361,6 +376,7 @@ int main(void)
 		TEST(test_identity_token),
 		TEST(test_registry_token),
 		TEST(test_kept_token),
+		TEST(test_reload_forgets_tokens),
 		TEST(test_expired_token),
 		TEST(test_source),
 		TEST(test_401_loop),
