@@ -55,11 +55,11 @@ struct image_pull {
 /* Joins with an equal pull (same reference, same credentials) in progress; *ret_id is malloc'd. The pull
  * stops when its last caller has left; layers that are complete by then stay for the next try.
  * INVALID_ARGUMENT for a bad reference, credentials or image; NOT_FOUND when the registry has no such image,
- * or none for this platform; UNAVAILABLE when no endpoint served it, with a text that begins with
- * "RegistryUnavailable", as the kubelet wants it: put nothing in front; the same goes for UNKNOWN and
- * "SignatureValidationFailed" (image/policy.h); UNAUTHENTICATED, PERMISSION_DENIED
- * (also: blocked by registries.conf); DATA_LOSS for content of another digest; DEADLINE_EXCEEDED, CANCELLED;
- * RESOURCE_EXHAUSTED (disk). */
+ * or none for this platform; UNKNOWN when no endpoint served it, with a text that begins with
+ * "RegistryUnavailable", or policy.json is against it, "SignatureValidationFailed": the kubelet knows these
+ * words at the beginning of errors of that code only (image/policy.h), so put nothing in front;
+ * UNAUTHENTICATED, PERMISSION_DENIED (also: blocked by registries.conf); DATA_LOSS for content of another
+ * digest; DEADLINE_EXCEEDED, CANCELLED; RESOURCE_EXHAUSTED (disk). */
 int images_pull(struct images *images, const struct ctx *ctx, const struct image_pull *pull, char **ret_id,
 		struct err *err) MUST_CHECK;
 

@@ -1,8 +1,8 @@
 /*
  * Names x endpoints are tried in order until one yields the manifest; from then on the endpoints after it are
  * only asked for what it fails to deliver. The error told is that of the last endpoint, the registry itself,
- * with a word about its mirrors. A text that begins with "RegistryUnavailable" is what the kubelet looks for
- * (its crierrors package).
+ * with a word about its mirrors. UNKNOWN and a text that begins with "RegistryUnavailable" are what the
+ * kubelet looks for (k8s.io/cri-api/pkg/errors, and PullImage in k8s.io/cri-client/pkg/remote_image.go).
  */
 #include "image/pull.h"
 
@@ -315,6 +315,16 @@ static int fetch_layers(struct attempt *attempt, struct err *err)
 	return 0;
 }
 
+/* The kubelet takes the text out of errors with UNKNOWN only: with another code it would look for the word
+ * behind "rpc error: code = ...", and never find it. Always -1. */
+static int told_to_kubelet(struct err *err)
+{
+	if (err->code != RPC_UNAVAILABLE)
+		return -1;
+	err->code = RPC_UNKNOWN;
+	return err_prefix(err, "RegistryUnavailable");
+}
+
 int pull_run(const struct pull_env *env, const struct ctx *ctx, const struct pull_request *request,
 	     struct pulled *ret, struct err *err)
 {
@@ -328,5 +338,5 @@ int pull_run(const struct pull_env *env, const struct ctx *ctx, const struct pul
 	    fetch_layers(&attempt, err) == 0)
 		return 0;
 	pulled_done(env->layers, ret);
-	return err->code == RPC_UNAVAILABLE ? err_prefix(err, "RegistryUnavailable") : -1;
+	return told_to_kubelet(err);
 }

@@ -284,9 +284,10 @@ start_telling_registry() {
 	is "$(image_field docker.io/library/crisp-layers:1 .)" null
 }
 
-@test "a registry that is down: Unavailable" {
+@test "a registry that is down: RegistryUnavailable, with the one code that lets the kubelet see the word" {
 	only_crisp
-	refused Unavailable PullImage '{"image": {"image": "127.0.0.1:1/any/thing:1"}}'
+	refused Unknown PullImage '{"image": {"image": "127.0.0.1:1/any/thing:1"}}'
+	like "$(rpc_text)" '^RegistryUnavailable: 127\.0\.0\.1:1: '
 }
 
 @test "ten pulls of one image at a time give one image" {
