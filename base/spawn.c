@@ -44,7 +44,13 @@
 	__attribute__((no_sanitize("address"), no_sanitize("thread"), no_sanitize("undefined"), noinline))
 #endif
 
-enum { STACK_SIZE = 64 * 1024, SIGNALS = 64, SIGSET_BYTES = SIGNALS / 8, PASSED_MAX = COMMAND_FDS_MAX + 3 };
+enum {
+	CHILD_UMASK = 022,
+	STACK_SIZE = 64 * 1024,
+	SIGNALS = 64,
+	SIGSET_BYTES = SIGNALS / 8,
+	PASSED_MAX = COMMAND_FDS_MAX + 3
+};
 
 #ifdef CRISP_FAULTS
 bool spawn_fault_no_clone3;
@@ -180,6 +186,7 @@ static CHILD int child_main(void *data)
 	if (child->cgroup_procs >= 0 && (error = sys(SYS_write, child->cgroup_procs, (long)"0", 1, 0)) < 0)
 		child_fail(child, STEP_CGROUP, error);
 	child_oom_score(child);
+	sys(SYS_umask, CHILD_UMASK, 0, 0, 0);
 	error = child->cwd >= 0 ? sys(SYS_fchdir, child->cwd, 0, 0, 0) : sys(SYS_chdir, (long)"/", 0, 0, 0);
 	if (error < 0)
 		child_fail(child, STEP_CWD, error);

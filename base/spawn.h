@@ -3,9 +3,10 @@
  *
  * A child is made with clone3(CLONE_VM | CLONE_VFORK | CLONE_PIDFD [| CLONE_INTO_CGROUP]) (posix_spawn
  * semantics: no copy of the daemon's memory, everything allocated before, all signals blocked across it and
- * reset in the child), in a session and process group of its own unless told otherwise. All descriptors but
- * 0-2 and those passed are closed (close-on-exec by close_range). An exec failure comes back as an error of
- * the start. A process is held by pidfd; on disk by pid + start time.
+ * reset in the child), in a session and process group of its own unless told otherwise, with the umask that
+ * programs expect (022), whatever ours is. All descriptors but 0-2 and those passed are closed (close-on-exec
+ * by close_range). An exec failure comes back as an error of the start. A process is held by pidfd; on disk
+ * by pid + start time.
  *
  * Threads: everything may be called from any thread.
  */

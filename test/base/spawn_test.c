@@ -58,6 +58,20 @@ static void start_errors(void **state)
 	scratch_done(&s);
 }
 
+static void umask_of_programs(void **state)
+{
+	const char *argv[] = { "sh", "-c", "umask", NULL };
+	const struct command command = { .path = "sh", .argv = argv, .stdout_max = 100 };
+	struct command_result result;
+	mode_t ours = umask(077);
+
+	(void)state;
+	assert_ok(command_run(&command, NULL, &result, &err));
+	assert_string_equal(str_get(&result.out), "0022\n");
+	command_result_done(&result);
+	assert_int_equal(umask(ours), 077);
+}
+
 static void search_in_path(void **state)
 {
 	struct scratch s;
@@ -317,6 +331,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(start_errors),
+		cmocka_unit_test(umask_of_programs),
 		cmocka_unit_test(search_in_path),
 		cmocka_unit_test(children_start_clean),
 		cmocka_unit_test(options_of_a_child),
