@@ -55,6 +55,8 @@ struct walk {
 	char *rest;      /* what is still to be walked; owned */
 	int links, races;
 	mode_t mode;
+	uid_t uid; /* of what is made; -1: nothing is said */
+	gid_t gid;
 };
 
 static void walk_done(struct walk *walk)
@@ -127,6 +129,8 @@ static int make_missing(struct walk *walk, const char *name)
 	CLEANUP(fd_closep) int fd = openat(walk->at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fchmod(fd, walk->mode) < 0)
 		return -1;
+	if (walk->uid != (uid_t)-1 && fchown(fd, walk->uid, walk->gid) < 0)
+		return -1;
 	str_addf(&walk->done, "/%s", name);
 	fd_closep(&walk->at);
 	walk->at = TAKE_FD(fd);
@@ -148,7 +152,13 @@ static int walk_step(struct walk *walk, const char *name)
 
 int make_in_root(int root, const char *path, mode_t mode, struct err *err)
 {
-	CLEANUP(walk_done) struct walk walk = { .root = root, .at = -1, .mode = mode };
+	return make_in_root_owned(root, path, mode, (uid_t)-1, (gid_t)-1, err);
+}
+
+int make_in_root_owned(int root, const char *path, mode_t mode, uid_t uid, gid_t gid, struct err *err)
+{
+	CLEANUP(walk_done)
+	struct walk walk = { .root = root, .at = -1, .mode = mode, .uid = uid, .gid = gid };
 
 	if (strlen(path) >= PATH_MAX)
 		return err_set(err, RPC_INVALID_ARGUMENT, "make directory: path longer than %d bytes",

@@ -39,6 +39,9 @@ int open_in_root(int root, const char *path, int flags, mode_t mode) MUST_CHECK;
 /* mkdir -p below root with RESOLVE_IN_ROOT semantics; returns an O_PATH fd of the last directory or -1 with
  * err. */
 int make_in_root(int root, const char *path, mode_t mode, struct err *err) MUST_CHECK;
+/* The same; what had to be made belongs to uid and gid. */
+int make_in_root_owned(int root, const char *path, mode_t mode, uid_t uid, gid_t gid,
+		       struct err *err) MUST_CHECK;
 
 /* The whole of a regular file (no FIFO, no device, final link not followed) of at most max bytes. *ret is
  * malloc'd and NUL-terminated; ret_len may be NULL. err's code is NOT_FOUND when it does not exist,
