@@ -232,10 +232,13 @@ static int make_component(const struct cgroup_hierarchy *hierarchy, int dir, con
 
 	if (!made && errno != EEXIST)
 		return -1;
-	int child = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (child >= 0 && made && !hierarchy->unified)
+	CLEANUP(fd_closep) int child = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* Containers in a user namespace go through here, whatever our umask. */
+	if (child < 0 || (made && fchmod(child, 0755) < 0))
+		return -1;
+	if (made && !hierarchy->unified)
 		inherit_cpuset(dir, child);
-	return child;
+	return TAKE_FD(child);
 }
 
 /* hands_down: only on pure v2. In the hybrid view the unified hierarchy just groups processes, and handing

@@ -206,6 +206,20 @@ static void test_open_elsewhere(void **state)
 	assert_int_equal(err.code, RPC_FAILED_PRECONDITION);
 }
 
+/* Whatever our umask is: containers in a user namespace go through it. */
+static void assert_open_to_all(const struct view *view, const char *path)
+{
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+
+	hierarchies(view, &names);
+	for (size_t i = 0; i < names.len; i++) {
+		CLEANUP(freep) char *dir = xasprintf("%s/%s%s", view->mount, names.items[i], path);
+		struct stat st;
+		assert_int_equal(stat(dir, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0755);
+	}
+}
+
 static void make(const struct view *view)
 {
 	CLEANUP(freep) char *deep = below("/a/b");
@@ -213,8 +227,11 @@ static void make(const struct view *view)
 	struct err err;
 
 	assert_false(cgroup_exists(view->cgroups, deep));
+	mode_t ours = umask(077);
 	if (cgroup_make(view->cgroups, deep, &err) < 0)
 		fail_msg("%s", err.text);
+	umask(ours);
+	assert_open_to_all(view, deep);
 	assert_int_equal(cgroup_make(view->cgroups, deep, &err), 0);
 	assert_true(cgroup_exists(view->cgroups, deep));
 	if (access(cpus, F_OK) == 0) {
