@@ -3,6 +3,7 @@
 # CRISP_SERVER   crispd (default), or containerd: the peer, to measure against and to prove the tests themselves on
 # HANDLER        crun (default) or runc: the OCI runtime of every pod that names none
 # CRISP_RUNC     the runc binary (default: the one in PATH)
+# CRISP_NEW_RUNC another handler's, "runc-new": a current runc
 # CRISP_SYNC     false: crispd writes no pulled image to the disk before it answers
 # CRISP_SLOW     factor on every wait, for machines emulated in software
 # Everything is kept in $WORK; the server's log is $SERVER_LOG. This is the one place that knows crispd's configuration keys.
@@ -51,6 +52,10 @@ install_cni() {
 	cp "$CRISP_IT/bench/10-bench.conflist" /etc/cni/net.d/
 }
 
+new_runc_table() {
+	[ -z "${CRISP_NEW_RUNC:-}" ] || printf '[crisp.runtime.runtimes.runc-new]\nruntime_path = "%s"\n' "$CRISP_NEW_RUNC"
+}
+
 write_crispd_config() {
 	cat >"$WORK/crisp.toml" <<-END
 		[crisp]
@@ -64,6 +69,7 @@ write_crispd_config() {
 		log_level = "${CRISP_LOG_LEVEL:-info}"
 		[crisp.runtime.runtimes.runc]
 		runtime_path = "$CRISP_RUNC"
+		$(new_runc_table)
 		[crisp.image]
 		registries_conf = "/etc/containers/registries.conf"
 		sync = ${CRISP_SYNC:-true}
