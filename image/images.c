@@ -495,6 +495,11 @@ int images_layer_dirs(struct images *images, const struct image *image, struct s
 	return 0;
 }
 
+char *images_layers_path(const struct images *images)
+{
+	return xasprintf("%s/layers", images->root_path);
+}
+
 int images_usage(struct images *images, struct image_fs_usage *ret, struct err *err UNUSED)
 {
 	struct tree_usage layers, blobs;

@@ -90,6 +90,9 @@ void images_release(struct images *images);
 int images_layer_dirs(struct images *images, const struct image *image, struct strv *ret,
 		      struct err *err) MUST_CHECK;
 
+/* The folder that all of these directories are below; malloc'd. */
+char *images_layers_path(const struct images *images);
+
 struct image_fs_usage {
 	char *mountpoint; /* of the directory <root>: what CRI calls fs_id.mountpoint; malloc'd */
 	uint64_t used_bytes, inodes_used;

@@ -1,9 +1,11 @@
 /*
  * CreateContainer. The steps and what undoes them:
  *
- *   config.json      the record that this container may exist: from here on a crash is undone at the next
- * start rootfs           overlay_unmount bundle, spec     gone with the directory conmon + create
- * runtime_delete (monitor_create undoes its own failure) state.json       the container exists
+ *   config.json       the record that it may exist: from here on a crash is undone at the next start
+ *   rootfs            overlay_unmount
+ *   bundle, spec      gone with the directory
+ *   conmon, create    runtime_delete (monitor_create undoes its own failure)
+ *   state.json        the container exists
  *
  * Creating passes the pod's gate, so a pod that is being stopped gets no new container.
  */
@@ -64,6 +66,19 @@ static int make_log_dir(const struct container *container, struct err *err)
 	return log_place_make(container->pod->config->log_directory, container->config->log_path, err);
 }
 
+/* The OCI runtime goes through here as the user namespace's root, which owns what the container writes. */
+static int give_dirs(const struct container *container, int dir, struct err *err)
+{
+	uid_t uid = userns_root_uid(&container->pod->userns);
+	gid_t gid = userns_root_gid(&container->pod->userns);
+
+	if (fchown(dir, (uid_t)-1, gid) < 0 || fchmod(dir, 0710) < 0 ||
+	    fchownat(dir, "rootfs", (uid_t)-1, gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchmodat(dir, "rootfs", 0710, 0) < 0 || fchownat(dir, "upper", uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_errno(err, "chown %s", container->dir);
+	return 0;
+}
+
 static int make_dirs(struct container *container, struct err *err)
 {
 	static const char *const names[] = { "bundle", "rootfs", "upper", "work" };
@@ -78,11 +93,26 @@ static int make_dirs(struct container *container, struct err *err)
 			return err_errno(err, "make %s/%s", container->dir, names[i]);
 	if (fchmodat(dir, "upper", 0755, 0) < 0)
 		return err_errno(err, "chmod %s/upper", container->dir);
+	if (pod_has_userns(container->pod) && give_dirs(container, dir, err) < 0)
+		return -1;
 	/* Outside of that folder nothing is made before the record of it is on disk. */
 	if (container_save_config(container, err) < 0)
 		return -1;
 	run_dir = dir_make(AT_FDCWD, container->run_dir, 0700, err);
 	return run_dir < 0 ? -1 : 0;
+}
+
+/* The layers as the pod's user namespace sees them: they are mounted once more for it. */
+static void see_mapped(const struct container *container, struct strv *dirs)
+{
+	CLEANUP(freep) char *from = images_layers_path(container->owner->images);
+	CLEANUP(freep) char *to = pod_files_path(container->pod->run_dir, "layers");
+	struct strv mapped = STRV_INIT;
+
+	for (size_t i = 0; i < dirs->len; i++)
+		strv_addf(&mapped, "%s%s", to, dirs->items[i] + strlen(from));
+	strv_done(dirs);
+	*dirs = mapped;
 }
 
 static int mount_rootfs(const struct container *container, const struct image *image, struct err *err)
@@ -93,6 +123,8 @@ static int mount_rootfs(const struct container *container, const struct image *i
 
 	if (images_layer_dirs(container->owner->images, image, &lowers, err) < 0)
 		return -1;
+	if (pod_has_userns(container->pod))
+		see_mapped(container, &lowers);
 	struct overlay_mount mount = {
 		.lowers = &lowers, .upper = upper, .work = work, .target = container->rootfs
 	};
@@ -123,7 +155,7 @@ static int target_pid_ns(const struct container *container, char **ret, struct e
 }
 
 struct paths { /* what spec_input borrows */
-	char *net, *ipc, *uts, *pid, *target;
+	char *net, *ipc, *uts, *pid, *user, *target;
 	char *hosts, *hostname, *resolv_conf, *shm, *volumes;
 };
 
@@ -148,6 +180,7 @@ static void fill_paths(const struct container *container, struct paths *paths)
 	paths->ipc = own_namespace(pod, NAMESPACE_IPC);
 	paths->uts = own_namespace(pod, NAMESPACE_UTS);
 	paths->pid = own_namespace(pod, NAMESPACE_PID);
+	paths->user = own_namespace(pod, NAMESPACE_USER);
 	paths->hosts = pod_files_path(pod->run_dir, "hosts");
 	paths->hostname = pod_files_path(pod->run_dir, "hostname");
 	paths->resolv_conf = pod_files_path(pod->run_dir, "resolv.conf");
@@ -180,6 +213,21 @@ static int write_spec(const struct container *container, const char *spec, struc
 	return bundle < 0 ? -1 : file_replace_volatile(bundle, "config.json", spec, strlen(spec), 0600, err);
 }
 
+static int check_mapped(const struct container *container, struct err *err)
+{
+	const struct userns *userns = &container->pod->userns;
+	const struct user *user = &container->user;
+
+	if (!pod_has_userns(container->pod))
+		return 0;
+	for (size_t i = 0; i < user->groups_len; i++)
+		if (userns_check_id(&userns->gids, user->groups[i], "supplemental group", err) < 0)
+			return -1;
+	if (userns_check_id(&userns->uids, user->uid, "user", err) < 0)
+		return -1;
+	return userns_check_id(&userns->gids, user->gid, "group", err);
+}
+
 static int build_spec(struct container *container, const struct image *image, struct err *err)
 {
 	CLEANUP(paths_done) struct paths paths = { 0 };
@@ -193,7 +241,7 @@ static int build_spec(struct container *container, const struct image *image, st
 	struct spec_input input;
 
 	if (rootfs < 0 || user_resolve(&user, &container->user, err) < 0 ||
-	    target_pid_ns(container, &paths.target, err) < 0)
+	    check_mapped(container, err) < 0 || target_pid_ns(container, &paths.target, err) < 0)
 		return -1;
 	fill_paths(container, &paths);
 	fill_input(container, &input);
@@ -206,6 +254,8 @@ static int build_spec(struct container *container, const struct image *image, st
 	input.ipc_ns = paths.ipc;
 	input.uts_ns = paths.uts;
 	input.pid_ns = paths.pid;
+	input.user_ns = paths.user;
+	input.userns = paths.user ? &container->pod->userns : NULL;
 	input.target_pid_ns = paths.target;
 	input.hosts = paths.hosts;
 	input.hostname_file = paths.hostname;

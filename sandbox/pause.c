@@ -43,6 +43,7 @@ struct report {
 	struct str text;
 	bool wants_pid; /* with a PID namespace: "ready" comes from its init, "pid" from another process, in
 			   either order */
+	bool user;      /* wants its maps */
 	bool ready;
 	int error;  /* errno of an "error" line; 0: none */
 	char *what; /* its text */
@@ -115,6 +116,8 @@ static void build_argv(const struct pause_spec *spec, struct strv *argv)
 {
 	strv_add(argv, "crisp-pause");
 	strv_add(argv, spec->id);
+	if (spec->namespaces & NAMESPACE_USER)
+		strv_add(argv, "--user");
 	if (spec->namespaces & NAMESPACE_NET)
 		strv_add(argv, "--net");
 	if (spec->namespaces & NAMESPACE_IPC)
@@ -193,6 +196,10 @@ static bool report_line(struct report *report, char *line)
 {
 	uint64_t number;
 
+	if (str_eq(line, "user")) {
+		report->user = true;
+		return true;
+	}
 	if (str_eq(line, "ready")) {
 		report->ready = true;
 		return true;
@@ -228,8 +235,8 @@ static bool report_take_lines(struct report *report)
 	return true;
 }
 
-/* Reads until pause is ready and known, has failed or is gone: 0 when one of these was told, *ret_end set at
- * the end of file. */
+/* Reads until pause wants its maps, is ready and known, has failed or is gone: 0 when one of these was told,
+ * *ret_end set at the end of file. */
 static int report_read(struct report *report, int hold, const struct ctx *ctx, bool *ret_end, struct err *err)
 {
 	char data[512];
@@ -249,7 +256,7 @@ static int report_read(struct report *report, int hold, const struct ctx *ctx, b
 		str_addn(&report->text, data, (size_t)got);
 		if (report->text.failed || memchr(data, '\0', (size_t)got) || !report_take_lines(report))
 			return err_set(err, RPC_INTERNAL, "crisp-pause: not a word of the protocol");
-		if (report->error || (report->ready && (report->pid || !report->wants_pid)))
+		if (report->user || report->error || (report->ready && (report->pid || !report->wants_pid)))
 			return 0;
 	}
 }
@@ -304,7 +311,7 @@ static void abandon(struct process *process, int *hold, struct report *report)
 	ctx_init(&ctx, clock_deadline_in(END_TIMEOUT));
 	shutdown(*hold, SHUT_WR);
 	while (!end && report_read(report, *hold, &ctx, &end, &ignored) == 0)
-		report->ready = false, report->error = 0;
+		report->user = report->ready = false, report->error = 0;
 	if (report->pid && report->pid != process->pid &&
 	    process_open(report->pid, 0, &init, &ignored) == 0) {
 		(void)!pause_stop(&init, NULL, &ignored);
@@ -317,15 +324,31 @@ static void abandon(struct process *process, int *hold, struct report *report)
 	ctx_done(&ctx);
 }
 
+/* The first word of a pause with a user namespace; any other is the caller's to look at. */
+static int give_maps(const struct pause_spec *spec, struct pause_started *started, struct report *report,
+		     const struct ctx *ctx, bool *ret_end, struct err *err)
+{
+	if (report_read(report, started->hold, ctx, ret_end, err) < 0)
+		return -1;
+	if (!report->user)
+		return 0;
+	report->user = false;
+	if (userns_write_maps(&spec->userns, &started->process, err) < 0)
+		return -1;
+	if (send(started->hold, "m", 1, MSG_NOSIGNAL) != 1)
+		return err_set(err, RPC_UNAVAILABLE, "crisp-pause has ended");
+	return report_read(report, started->hold, ctx, ret_end, err);
+}
+
 static int wait_ready(const struct pause_spec *spec, struct pause_started *started, struct report *report,
 		      const struct ctx *ctx, struct err *err)
 {
 	bool end = false;
 
 	report->wants_pid = spec->namespaces & NAMESPACE_PID;
-	if (report_read(report, started->hold, ctx, &end, err) < 0)
+	if (give_maps(spec, started, report, ctx, &end, err) < 0)
 		return -1;
-	if (end || report->error)
+	if (end || report->user || report->error)
 		return report_error(report, err);
 	if (report->wants_pid && take_over(&started->process, report, ctx, err) < 0)
 		return -1;
@@ -340,7 +363,6 @@ int pause_start(const struct pause_spec *spec, const struct ctx *caller, struct 
 	struct ctx ctx;
 
 	assert(spec->path[0] == '/' && spec->ns_dir[0] == '/' && spec->sysctls_len <= PAUSE_SYSCTLS_MAX);
-	assert(!(spec->namespaces & NAMESPACE_USER));
 	if (start(spec, &started.process, &started.hold, err) < 0)
 		return -1;
 	ctx_init_child(&ctx, caller, clock_deadline_in(START_TIMEOUT));

@@ -2,11 +2,11 @@
  * The pause process: a tiny static program (sandbox/pause/) that makes a pod's namespaces, sets them up and
  * then holds them, doing nothing. It needs no image and no OCI runtime.
  *
- * It is started by base/spawn, unshares, sets the hostname, writes the sysctls (pairs in argv, never joined),
- * brings lo up, reports over a pipe, gives up all capabilities, filters its own system calls and waits for
- * SIGTERM or SIGINT. With a PID namespace it is PID 1 there, reaps, and lives on an empty read-only root, so
- * that containers which share the namespace find nothing of the host in /proc/1. Its title is "crisp-pause
- * <pod id>".
+ * It is started by base/spawn, unshares (the user namespace first), sets the hostname, writes the sysctls
+ * (pairs in argv, never joined), brings lo up, reports over a pipe, gives up all capabilities, filters its
+ * own system calls and waits for SIGTERM or SIGINT. With a PID namespace it is PID 1 there, reaps, and lives
+ * on an empty read-only root, so that containers which share the namespace find nothing of the host in
+ * /proc/1. Its title is "crisp-pause <pod id>".
  *
  * Threads: all functions may be called from any thread.
  */
@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "base/spawn.h"
 #include "sandbox/namespaces.h"
+#include "sandbox/userns.h"
 
 enum { PAUSE_SYSCTLS_MAX = 256, PAUSE_SYSCTL_KEY_MAX = 253, PAUSE_SYSCTL_VALUE_MAX = 1024 };
 #define PAUSE_STARTED_INIT                          \
@@ -37,9 +38,9 @@ struct pause_spec {
 	const char *path;        /* absolute path of crisp-pause: pause_find() */
 	const char *id;          /* of the pod */
 	const char *ns_dir;      /* where to pin: <runroot>/ns/<id>; made if missing */
-	unsigned int namespaces; /* set of enum namespace_kind; NET, IPC, UTS, PID. The others are the host's.
-				    0 is fine */
-	const char *hostname;    /* set with NAMESPACE_UTS; NULL or "": left alone */
+	unsigned int namespaces; /* set of enum namespace_kind. The others are the host's. 0 is fine */
+	struct userns userns; /* with NAMESPACE_USER: who the ids in it are; it owns the other namespaces */
+	const char *hostname; /* set with NAMESPACE_UTS; NULL or "": left alone */
 	const struct pause_sysctl *sysctls; /* checked with pause_sysctl_check() */
 	size_t sysctls_len;
 	int cgroup; /* cgroup v2 folder fd it is born in; 0 or -1: crispd's own (always so on v1, where a move

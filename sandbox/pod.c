@@ -45,6 +45,8 @@ static unsigned int namespaces_of(const Cri__PodSandboxConfig *config)
 		set |= NAMESPACE_IPC;
 	if (options->pid == CRI__NAMESPACE_MODE__POD)
 		set |= NAMESPACE_PID;
+	if (options->userns_options && options->userns_options->mode == CRI__NAMESPACE_MODE__POD)
+		set |= NAMESPACE_USER;
 	return set;
 }
 
@@ -66,6 +68,7 @@ struct pod *pod_new_take(struct sandboxes *owner, const char *id, struct arena *
 	pod->identity = pod_identity(pod->config->metadata);
 	pod->handler = handlers_find(owner->handlers, request->runtime_handler);
 	pod->namespaces = namespaces_of(pod->config);
+	userns_of(pod_namespace_options(pod->config)->userns_options, &pod->userns);
 	pod->dir = xasprintf("%s/pods/%s", owner->config->root, pod->id);
 	pod->run_dir = xasprintf("%s/pods/%s", owner->config->runroot, pod->id);
 	pod->ns_dir = xasprintf("%s/ns/%s", owner->config->runroot, pod->id);
@@ -119,6 +122,11 @@ bool pod_ready(struct pod *pod)
 bool pod_host_network(const struct pod *pod)
 {
 	return !(pod->namespaces & NAMESPACE_NET);
+}
+
+bool pod_has_userns(const struct pod *pod)
+{
+	return pod->namespaces & NAMESPACE_USER;
 }
 
 int pod_save_config(struct pod *pod, struct err *err)

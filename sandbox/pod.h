@@ -22,6 +22,7 @@
 #include "conmon/handler.h"
 #include "proto/cri.pb-c.h"
 #include "sandbox/namespaces.h"
+#include "sandbox/userns.h"
 #include "sandbox/watch.h"
 
 struct sandboxes;
@@ -36,6 +37,7 @@ struct pod {
 	char *identity;                      /* pod_identity() */
 	const struct handler *handler;       /* NULL when this handler is not configured any more */
 	unsigned int namespaces;             /* set of enum namespace_kind the pod has of its own */
+	struct userns userns;                /* with NAMESPACE_USER in namespaces */
 	char *dir, *run_dir, *ns_dir;        /* <root>/pods/<id>, <runroot>/pods/<id>, <runroot>/ns/<id> */
 	char *cgroup_path;
 	int64_t created_at; /* real ns */
@@ -64,6 +66,8 @@ void pod_unrefp(struct pod **pod);
 
 bool pod_ready(struct pod *pod);
 bool pod_host_network(const struct pod *pod);
+/* Has a user namespace of its own: ids in it are not the host's. */
+bool pod_has_userns(const struct pod *pod);
 /* The namespace options of a pod config; never NULL (defaults when absent). */
 const Cri__NamespaceOption *pod_namespace_options(const Cri__PodSandboxConfig *config);
 

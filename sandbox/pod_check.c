@@ -51,21 +51,10 @@ int host_path_check(const char *what, const char *path, struct err *err)
 	return 0;
 }
 
-static int check_mapping(const Cri__IDMapping *mapping, struct err *err)
-{
-	const uint64_t end = UINT64_C(1) << 32;
-
-	if (mapping->length == 0 || (uint64_t)mapping->host_id + mapping->length > end ||
-	    (uint64_t)mapping->container_id + mapping->length > end)
-		return err_set(err, RPC_INVALID_ARGUMENT, "id mapping %u:%u of length %u is out of range",
-			       mapping->container_id, mapping->host_id, mapping->length);
-	return 0;
-}
-
 static int check_namespaces(const Cri__PodSandboxConfig *config, struct err *err)
 {
 	const Cri__NamespaceOption *options = pod_namespace_options(config);
-	const Cri__UserNamespace *user = options->userns_options;
+	bool user = options->userns_options && options->userns_options->mode == CRI__NAMESPACE_MODE__POD;
 
 	if (options->network != CRI__NAMESPACE_MODE__POD && options->network != CRI__NAMESPACE_MODE__NODE)
 		return err_set(err, RPC_INVALID_ARGUMENT, "network namespace mode of a pod is POD or NODE");
@@ -74,16 +63,10 @@ static int check_namespaces(const Cri__PodSandboxConfig *config, struct err *err
 	if (options->pid > CRI__NAMESPACE_MODE__NODE)
 		return err_set(err, RPC_INVALID_ARGUMENT,
 			       "PID namespace mode of a pod is POD, CONTAINER or NODE");
-	if (!user || user->mode == CRI__NAMESPACE_MODE__NODE)
-		return 0;
-	if (user->mode != CRI__NAMESPACE_MODE__POD)
-		return err_set(err, RPC_INVALID_ARGUMENT, "user namespace mode of a pod is POD or NODE");
-	if (user->n_uids != 1 || user->n_gids != 1)
+	if (user && (options->ipc == CRI__NAMESPACE_MODE__NODE || options->pid == CRI__NAMESPACE_MODE__NODE))
 		return err_set(err, RPC_INVALID_ARGUMENT,
-			       "a user namespace takes exactly one uid and one gid mapping");
-	if (check_mapping(user->uids[0], err) < 0 || check_mapping(user->gids[0], err) < 0)
-		return -1;
-	return err_set(err, RPC_UNIMPLEMENTED, "user namespaces of pods are not built yet");
+			       "a pod with a user namespace cannot share the host's IPC or PID namespace");
+	return userns_check(options->userns_options, err);
 }
 
 static int check_port(const Cri__PortMapping *port, struct err *err)

@@ -166,9 +166,17 @@ static char *hostname_of(const struct pod_files_spec *spec)
 	return xstrdup(name);
 }
 
-static int write_file(int dir, const char *name, const char *text, struct err *err)
+static int write_file(const struct pod_files_spec *spec, int dir, const char *name, const char *text,
+		      struct err *err)
 {
-	return file_replace_volatile(dir, name, text, strlen(text), FILE_MODE, err);
+	const struct userns *userns = spec->userns;
+
+	if (file_replace_volatile(dir, name, text, strlen(text), FILE_MODE, err) < 0)
+		return -1;
+	if (userns &&
+	    fchownat(dir, name, userns_root_uid(userns), userns_root_gid(userns), AT_SYMLINK_NOFOLLOW) < 0)
+		return err_errno(err, "chown %s", name);
+	return 0;
 }
 
 static bool is_mounted(int dir, const char *name)
@@ -182,7 +190,10 @@ static bool is_mounted(int dir, const char *name)
 static int make_shm(const struct pod_files_spec *spec, int dir, struct err *err)
 {
 	CLEANUP(freep) char *path = pod_files_path(spec->dir, "shm");
-	CLEANUP(freep) char *options = xasprintf("mode=1777,size=%llu", (unsigned long long)spec->shm_size);
+	CLEANUP(freep)
+	char *options = xasprintf("mode=1777,size=%llu,uid=%u,gid=%u", (unsigned long long)spec->shm_size,
+				  spec->userns ? userns_root_uid(spec->userns) : 0,
+				  spec->userns ? userns_root_gid(spec->userns) : 0);
 
 	if (is_mounted(dir, "shm"))
 		return 0;
@@ -203,7 +214,12 @@ int pod_files_make(const struct pod_files_spec *spec, struct err *err)
 	CLEANUP(fd_closep) int dir = dir_make(AT_FDCWD, spec->dir, 0700, err);
 	if (dir < 0)
 		return -1;
-	if (write_file(dir, "hostname", line, err) < 0 || write_file(dir, "resolv.conf", resolver, err) < 0)
+	/* The OCI runtime goes through here as the namespace's root. */
+	if (spec->userns &&
+	    (fchown(dir, (uid_t)-1, userns_root_gid(spec->userns)) < 0 || fchmod(dir, 0710) < 0))
+		return err_errno(err, "chown %s", spec->dir);
+	if (write_file(spec, dir, "hostname", line, err) < 0 ||
+	    write_file(spec, dir, "resolv.conf", resolver, err) < 0)
 		return err_prefix(err, "%s", spec->dir);
 	return spec->shm_size ? make_shm(spec, dir, err) : 0;
 }
@@ -230,14 +246,14 @@ int pod_files_write_hosts(const struct pod_files_spec *spec, const char *const *
 		for (size_t i = 0; ips && ips[i]; i++)
 			str_addf(&out, "%s\t%s\n", ips[i], name);
 	}
-	if (write_file(dir, "hosts", str_get(&out), err) < 0)
+	if (write_file(spec, dir, "hosts", str_get(&out), err) < 0)
 		return err_prefix(err, "%s", spec->dir);
 	return 0;
 }
 
-static int unmount_shm(const char *dir, struct err *err)
+static int unmount(const char *dir, const char *name, struct err *err)
 {
-	CLEANUP(freep) char *path = pod_files_path(dir, "shm");
+	CLEANUP(freep) char *path = pod_files_path(dir, name);
 
 	for (int i = 0; i < STACKED_MOUNTS_MAX; i++) {
 		if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
@@ -255,7 +271,7 @@ int pod_files_remove(const char *dir, struct err *err)
 	struct err why;
 
 	assert(dir[0] == '/' && slash > dir);
-	if (unmount_shm(dir, err) < 0)
+	if (unmount(dir, "shm", err) < 0 || unmount(dir, "layers", err) < 0)
 		return -1;
 	CLEANUP(freep) char *above = xstrndup(dir, (size_t)(slash - dir));
 	CLEANUP(fd_closep) int parent = dir_open(AT_FDCWD, above, &why);

@@ -4,8 +4,9 @@
  *
  * Everything that comes in a request is checked first with pod_files_check(): no line can be smuggled into a
  * file. The kubelet writes /etc/hosts itself for its containers; the one here is for clients that do not
- * (crictl). dir is an absolute path on tmpfs, made 0700; the files are 0644. All functions are thread-safe
- * for different dirs.
+ * (crictl). dir is an absolute path on tmpfs, made 0700; the files are 0644. For a
+ * pod with a user namespace they belong to its root, and the folder lets its root group through (0710). All
+ * functions are thread-safe for different dirs.
  */
 #ifndef SANDBOX_POD_FILES_H
 #define SANDBOX_POD_FILES_H
@@ -16,6 +17,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "sandbox/userns.h"
 
 enum {
 	POD_HOSTNAME_MAX = 64, /* bytes: the kernel's __NEW_UTS_LEN */
@@ -31,7 +33,8 @@ struct pod_files_spec {
 	bool host_network;    /* hosts is a copy of the host's */
 	/* NULL-terminated or NULL. With none of the three resolv.conf is a copy of the host's. */
 	const char *const *dns_servers, *const *dns_searches, *const *dns_options;
-	uint64_t shm_size; /* bytes; 0: no shm (host IPC: containers get the host's /dev/shm) */
+	const struct userns *userns; /* NULL: the host's ids */
+	uint64_t shm_size;           /* bytes; 0: no shm (host IPC: containers get the host's /dev/shm) */
 };
 
 /* INVALID_ARGUMENT for a hostname that is too long or not made of letters, digits, '-', '.' and '_', and for
@@ -46,10 +49,11 @@ int pod_files_make(const struct pod_files_spec *spec, struct err *err) MUST_CHEC
  * once the network is there. With host_network a copy of the host's file. */
 int pod_files_write_hosts(const struct pod_files_spec *spec, const char *const *ips,
 			  struct err *err) MUST_CHECK;
-/* Unmounts shm (MNT_DETACH) and removes dir with all it holds. Idempotent. */
+/* Unmounts shm and the layers (MNT_DETACH) and removes dir with all it holds. Idempotent. */
 int pod_files_remove(const char *dir, struct err *err) MUST_CHECK;
 
-/* Paths to mount, malloc'd. */
-char *pod_files_path(const char *dir, const char *name); /* name: "hostname", "hosts", "resolv.conf", "shm" */
+/* Paths to mount, malloc'd. name: "hostname", "hosts", "resolv.conf", "shm", "layers" (where the image layers
+ * are seen with the ids of the pod's user namespace: userns_mount_mapped()). */
+char *pod_files_path(const char *dir, const char *name);
 
 #endif

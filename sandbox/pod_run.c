@@ -4,7 +4,7 @@
  *   config.json         the record that this pod may exist: from here on a crash is undone at the next start
  *   cgroup              cgroup_remove (if it is ours)
  *   pause + namespaces  pause_stop, namespaces_unpin
- *   files, shm          pod_files_remove
+ *   files, shm, layers  pod_files_remove
  *   network             network_detach
  *   state.json          the pod exists
  *
@@ -48,6 +48,7 @@ static void files_spec(const struct pod *pod, struct arena *arena, struct pod_fi
 		.dir = pod->run_dir,
 		.hostname = pod->config->hostname,
 		.host_network = pod_host_network(pod),
+		.userns = pod_has_userns(pod) ? &pod->userns : NULL,
 		.shm_size = pod->namespaces & NAMESPACE_IPC ? POD_SHM_SIZE : 0,
 	};
 	if (!dns)
@@ -68,6 +69,7 @@ static int start_pause(struct pod *pod, struct arena *arena, struct pause_starte
 		.id = pod->id,
 		.ns_dir = pod->ns_dir,
 		.namespaces = pod->namespaces,
+		.userns = pod->userns,
 		.hostname = pod->config->hostname,
 		.cgroup = -1,
 		.oom_score_adj = PAUSE_OOM_SCORE_ADJ,
@@ -84,6 +86,17 @@ static int start_pause(struct pod *pod, struct arena *arena, struct pause_starte
 	lock_drop(&pod->lock);
 	ret->process = (struct process)PROCESS_INIT;
 	return 0;
+}
+
+/* What the images' files look like from inside the pod's user namespace. */
+static int map_layers(const struct pod *pod, struct err *err)
+{
+	if (!pod_has_userns(pod))
+		return 0;
+	CLEANUP(freep) char *ns = namespace_path(pod->ns_dir, NAMESPACE_USER);
+	CLEANUP(freep) char *target = pod_files_path(pod->run_dir, "layers");
+	CLEANUP(freep) char *source = images_layers_path(pod->owner->images);
+	return userns_mount_mapped(source, ns, target, err);
 }
 
 static int attach(struct pod *pod, struct arena *arena, const struct ctx *ctx, struct err *err)
@@ -123,7 +136,7 @@ static int build(struct pod *pod, const struct ctx *ctx, struct err *err)
 	files_spec(pod, arena, &files);
 	if (cgroup_make(pod->owner->cgroups, pod->cgroup_path, err) < 0 ||
 	    start_pause(pod, arena, &pause, ctx, err) < 0 || pod_files_make(&files, err) < 0 ||
-	    attach(pod, arena, ctx, err) < 0)
+	    map_layers(pod, err) < 0 || attach(pod, arena, ctx, err) < 0)
 		return -1;
 	if (pod_files_write_hosts(&files, (const char *const *)pod->ips.items, err) < 0)
 		return -1;
@@ -184,6 +197,10 @@ static int run(void *data, const struct ctx *ctx, char **ret, struct err *err)
 		return err_set(err, RPC_FAILED_PRECONDITION, "runtime handler \"%s\" cannot be used: %s",
 			       run->request->runtime_handler,
 			       pod->handler ? pod->handler->problem : "not configured");
+	if (pod_has_userns(pod) && !(pod->handler->user_namespaces && userns_supported()))
+		return err_set(err, RPC_FAILED_PRECONDITION,
+			       "user namespaces: not supported by the runtime %s or this kernel",
+			       pod->handler->name);
 	if (check_sysctls(pod, err) < 0 || pod_check_host(pod->config, err) < 0)
 		return -1;
 	if (make_dir(pod, err) < 0 || build(pod, ctx, err) < 0) {

@@ -105,7 +105,7 @@ static int read_pod(struct loaded *loaded, struct pod_config_record *config, str
 static bool namespaces_there(const struct pod *pod)
 {
 	static const enum namespace_kind kinds[] = { NAMESPACE_NET, NAMESPACE_IPC, NAMESPACE_UTS,
-						     NAMESPACE_PID };
+						     NAMESPACE_PID, NAMESPACE_USER };
 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if ((pod->namespaces & kinds[i]) && !namespace_pinned(pod->ns_dir, kinds[i]))

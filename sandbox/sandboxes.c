@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -12,6 +13,13 @@
 #include "sandbox/store.h"
 
 enum { RETRY_SECONDS = 10 };
+
+/* Containers with a user namespace of their own reach their root filesystem and files through here, as
+ * somebody else than the host's root. What lies below is closed to all but them. */
+static int let_through(int dir, const char *what, struct err *err)
+{
+	return fchmod(dir, 0711) < 0 ? err_errno(err, "chmod %s", what) : 0;
+}
 
 static int open_dirs(struct sandboxes *sandboxes, struct err *err)
 {
@@ -22,11 +30,12 @@ static int open_dirs(struct sandboxes *sandboxes, struct err *err)
 	CLEANUP(fd_closep) int exits = -1;
 	CLEANUP(fd_closep) int attach = -1;
 
-	if (root < 0 || run < 0)
+	if (root < 0 || run < 0 || let_through(root, config->root, err) < 0 ||
+	    let_through(run, config->runroot, err) < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(run_names); i++) {
 		CLEANUP(fd_closep) int dir = dir_make(run, run_names[i], 0700, err);
-		if (dir < 0)
+		if (dir < 0 || (str_eq(run_names[i], "pods") && let_through(dir, "pods", err) < 0))
 			return -1;
 	}
 	sandboxes->exit_dir = xasprintf("%s/exits", config->runroot);
@@ -35,6 +44,7 @@ static int open_dirs(struct sandboxes *sandboxes, struct err *err)
 	    (attach = dir_make(AT_FDCWD, sandboxes->attach_dir, 0700, err)) < 0 ||
 	    (sandboxes->pods_dir = dir_make(root, "pods", 0700, err)) < 0 ||
 	    (sandboxes->containers_dir = dir_make(root, "containers", 0700, err)) < 0 ||
+	    let_through(sandboxes->containers_dir, "containers", err) < 0 ||
 	    (sandboxes->trash_dir = dir_make(root, "trash", 0700, err)) < 0)
 		return -1;
 	return 0;

@@ -20,6 +20,7 @@
 #include "image/images.h"
 #include "proto/cri.pb-c.h"
 #include "sandbox/seccomp.h"
+#include "sandbox/userns.h"
 #include "sandbox/users.h"
 
 enum { SPEC_JSON_MAX = 8 * 1024 * 1024 }; /* bytes of a config.json */
@@ -59,8 +60,10 @@ struct spec_input {
 
 	/* Paths of the pod's namespaces; NULL: the host's. */
 	const char *net_ns, *ipc_ns, *uts_ns;
-	const char *pid_ns;        /* the pod's, used with NamespaceMode POD; NULL when the pod has none */
-	const char *target_pid_ns; /* /proc/PID/ns/pid of target_id's container, for TARGET */
+	const char *user_ns;         /* the pod's; NULL: the host's */
+	const struct userns *userns; /* what the ids in it are; with user_ns */
+	const char *pid_ns;          /* the pod's, used with NamespaceMode POD; NULL when the pod has none */
+	const char *target_pid_ns;   /* /proc/PID/ns/pid of target_id's container, for TARGET */
 
 	/* The pod's files, mounted where the container's own mounts do not cover them. NULL: none. */
 	const char *hosts, *hostname_file, *resolv_conf, *shm;

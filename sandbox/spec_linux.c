@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "sandbox/pod.h"
+
 enum { PATHS_MAX = 1024 };
 
 static int check_paths(char *const *paths, size_t len, const char *what, struct err *err)
@@ -21,6 +23,21 @@ static int check_paths(char *const *paths, size_t len, const char *what, struct 
 	return 0;
 }
 
+/* A container has no user namespace of its own: what it asks for must be its pod's. */
+static int check_userns(const struct spec_input *input, const Cri__LinuxContainerSecurityContext *security,
+			struct err *err)
+{
+	const Cri__UserNamespace *asked = security->namespace_options->userns_options;
+
+	if (!asked)
+		return 0;
+	if (userns_check(asked, err) < 0)
+		return err_prefix(err, "userns_options");
+	if (!userns_equal(asked, pod_namespace_options(input->pod_config)->userns_options))
+		return err_set(err, RPC_INVALID_ARGUMENT, "userns_options are not those of the pod sandbox");
+	return 0;
+}
+
 int spec_linux_check(const struct spec_input *input, struct err *err)
 {
 	const Cri__LinuxContainerSecurityContext *security =
@@ -28,6 +45,8 @@ int spec_linux_check(const struct spec_input *input, struct err *err)
 
 	if (!security)
 		return 0;
+	if (input->pod_config && security->namespace_options && check_userns(input, security, err) < 0)
+		return -1;
 	if (check_paths(security->masked_paths, security->n_masked_paths, "masked_paths", err) < 0 ||
 	    check_paths(security->readonly_paths, security->n_readonly_paths, "readonly_paths", err) < 0)
 		return -1;
@@ -81,6 +100,8 @@ static json_t *namespaces_json(struct spec_context *context, struct err *err)
 	bool host_ipc = context->namespaces && context->namespaces->ipc == CRI__NAMESPACE_MODE__NODE;
 	json_t *namespaces = json_array();
 
+	if (input->user_ns)
+		add_namespace(context, namespaces, "user", input->user_ns);
 	add_namespace(context, namespaces, "mount", NULL);
 	if (add_pid_namespace(context, namespaces, err) < 0) {
 		json_decref(namespaces);
@@ -95,6 +116,12 @@ static json_t *namespaces_json(struct spec_context *context, struct err *err)
 	if (input->host->cgroup2 && !context->privileged)
 		add_namespace(context, namespaces, "cgroup", NULL);
 	return namespaces;
+}
+
+static json_t *mapping_json(const struct userns_range *range)
+{
+	return json_pack("[{s:I, s:I, s:I}]", "containerID", (json_int_t)range->container, "hostID",
+			 (json_int_t)range->host, "size", (json_int_t)range->length);
 }
 
 static json_t *paths_json(struct spec_context *context, char *const *paths, size_t len)
@@ -155,6 +182,10 @@ int spec_linux(struct spec_context *context, json_t **ret, struct err *err)
 	if (!namespaces)
 		return -1;
 	json_object_set_new(linux_part, "namespaces", namespaces);
+	if (context->input->userns) {
+		json_object_set_new(linux_part, "uidMappings", mapping_json(&context->input->userns->uids));
+		json_object_set_new(linux_part, "gidMappings", mapping_json(&context->input->userns->gids));
+	}
 	json_object_set_new(linux_part, "cgroupsPath", spec_text(context, context->input->cgroups_path));
 	if (add_resources(context, linux_part, err) < 0)
 		return -1;

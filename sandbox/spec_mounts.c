@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MOUNTS_MAX = 1024, OPTIONS_MAX = 32 };
+enum { MOUNTS_MAX = 1024, OPTIONS_MAX = 32, MAPPINGS_MAX = 340 };
 
 /* mount_options of the request: what may be said about a volume beside read-only and propagation. */
 static const char *const allowed_options[] = { "nosuid",     "suid",        "nodev",    "dev",
@@ -50,6 +50,33 @@ static int check_recursive_read_only(const Cri__Mount *mount, const struct spec_
 	return 0;
 }
 
+static int check_mapping_list(Cri__IDMapping *const *items, size_t len, const char *what, struct err *err)
+{
+	const uint64_t end = UINT64_C(1) << 32;
+
+	if (len == 0 || len > MAPPINGS_MAX)
+		return err_set(err, RPC_INVALID_ARGUMENT, "%s has %zu ranges, not 1 to %d", what, len,
+			       MAPPINGS_MAX);
+	for (size_t i = 0; i < len; i++)
+		if (items[i]->length == 0 || (uint64_t)items[i]->host_id + items[i]->length > end ||
+		    (uint64_t)items[i]->container_id + items[i]->length > end)
+			return err_set(err, RPC_INVALID_ARGUMENT, "%s %u:%u of length %u is out of range",
+				       what, items[i]->container_id, items[i]->host_id, items[i]->length);
+	return 0;
+}
+
+static int check_mappings(const Cri__Mount *mount, const struct spec_input *input, struct err *err)
+{
+	if (!mount->n_uidmappings && !mount->n_gidmappings)
+		return 0;
+	if (!input->handler->idmap_mounts)
+		return err_set(err, RPC_FAILED_PRECONDITION,
+			       "idmapped mounts are not supported by the runtime %s", input->handler->name);
+	if (check_mapping_list(mount->uidmappings, mount->n_uidmappings, "uidMappings", err) < 0)
+		return -1;
+	return check_mapping_list(mount->gidmappings, mount->n_gidmappings, "gidMappings", err);
+}
+
 static int check_mount(const Cri__Mount *mount, const struct spec_input *input, struct err *err)
 {
 	CLEANUP(freep) char *path = NULL;
@@ -60,8 +87,8 @@ static int check_mount(const Cri__Mount *mount, const struct spec_input *input, 
 		return err_set(err, RPC_INVALID_ARGUMENT, "container_path is the root");
 	if (mount->image && !str_empty(mount->image->image))
 		return err_set(err, RPC_UNIMPLEMENTED, "mounts of images are not supported");
-	if (mount->n_uidmappings || mount->n_gidmappings)
-		return err_set(err, RPC_UNIMPLEMENTED, "id-mapped mounts are not supported");
+	if (check_mappings(mount, input, err) < 0)
+		return -1;
 	if (spec_path_clean(mount->host_path, "host_path", NULL, err) < 0)
 		return -1;
 	if (mount->propagation != CRI__MOUNT_PROPAGATION__PROPAGATION_PRIVATE &&
@@ -140,19 +167,32 @@ static void add_built_in(struct spec_context *context, json_t *mounts, const str
 						spec_text(context, mount->source), "options", list));
 }
 
+/* sysfs shows a network namespace; only who owns that may mount it. */
+static void add_sysfs(struct spec_context *context, json_t *mounts)
+{
+	const bool rw = context->privileged;
+	const struct built_in own = { "/sys", "sysfs", "sysfs",
+				      rw ? "nosuid,noexec,nodev,rw" : "nosuid,noexec,nodev,ro" };
+	const struct built_in host = { "/sys", "bind", "/sys",
+				       rw ? "rbind,rprivate,nosuid,noexec,nodev,rw"
+					  : "rbind,rprivate,nosuid,noexec,nodev,ro" };
+
+	add_built_in(context, mounts, context->input->user_ns && !context->input->net_ns ? &host : &own);
+}
+
 static void add_file_systems(struct spec_context *context, json_t *mounts)
 {
 	const bool rw = context->privileged;
 	const struct built_in list[] = {
 		{ "/proc", "proc", "proc", "nosuid,noexec,nodev" },
 		{ "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k" },
-		{ "/sys", "sysfs", "sysfs", rw ? "nosuid,noexec,nodev,rw" : "nosuid,noexec,nodev,ro" },
 		{ "/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" },
 		{ "/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev" },
 		{ "/sys/fs/cgroup", "cgroup", "cgroup",
 		  rw ? "nosuid,noexec,nodev,relatime,rw" : "nosuid,noexec,nodev,relatime,ro" },
 	};
 
+	add_sysfs(context, mounts);
 	for (size_t i = 0; i < ARRAY_LEN(list); i++)
 		add_built_in(context, mounts, &list[i]);
 }
@@ -187,6 +227,18 @@ static const char *propagation_option(const Cri__Mount *mount)
 	}
 }
 
+static json_t *mappings_json(Cri__IDMapping *const *items, size_t len)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < len; i++)
+		json_array_append_new(array, json_pack("{s:I, s:I, s:I}", "containerID",
+						       (json_int_t)items[i]->container_id, "hostID",
+						       (json_int_t)items[i]->host_id, "size",
+						       (json_int_t)items[i]->length));
+	return array;
+}
+
 static int add_requested(struct spec_context *context, const Cri__Mount *mount, json_t *mounts,
 			 struct err *err)
 {
@@ -202,9 +254,15 @@ static int add_requested(struct spec_context *context, const Cri__Mount *mount, 
 							 : "ro");
 	for (size_t i = 0; i < mount->n_mount_options; i++)
 		json_array_append_new(options, json_string(mount->mount_options[i]));
-	json_array_append_new(mounts, json_pack("{s:o, s:s, s:o, s:o}", "destination",
-						spec_text(context, destination), "type", "bind", "source",
-						spec_text(context, source), "options", options));
+	json_t *json = json_pack("{s:o, s:s, s:o, s:o}", "destination", spec_text(context, destination),
+				 "type", "bind", "source", spec_text(context, source), "options", options);
+	if (mount->n_uidmappings) {
+		json_object_set_new(json, "uidMappings",
+				    mappings_json(mount->uidmappings, mount->n_uidmappings));
+		json_object_set_new(json, "gidMappings",
+				    mappings_json(mount->gidmappings, mount->n_gidmappings));
+	}
+	json_array_append_new(mounts, json);
 	return 0;
 }
 

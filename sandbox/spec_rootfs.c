@@ -17,9 +17,23 @@
 
 enum { VOLUMES_MAX = 256 };
 
+/* Who is root in there, as the host sees it. */
+static uid_t root_uid(const struct spec_input *input)
+{
+	return input->userns ? userns_root_uid(input->userns) : 0;
+}
+
+static gid_t root_gid(const struct spec_input *input)
+{
+	return input->userns ? userns_root_gid(input->userns) : 0;
+}
+
 static int make_inside(const struct spec_context *context, const char *path, struct err *err)
 {
-	CLEANUP(fd_closep) int made = make_in_root(context->input->rootfs_fd, path, 0755, err);
+	uid_t uid = root_uid(context->input);
+	gid_t gid = root_gid(context->input);
+	CLEANUP(fd_closep)
+	int made = make_in_root_owned(context->input->rootfs_fd, path, 0755, uid, gid, err);
 
 	return made < 0 ? -1 : 0;
 }
@@ -32,6 +46,8 @@ static int bind_volume(struct spec_context *context, const char *path, size_t nu
 
 	if (made < 0)
 		return -1;
+	if (fchown(made, root_uid(context->input), root_gid(context->input)) < 0)
+		return err_errno(err, "chown %s", source);
 	json_array_append_new(mounts,
 			      json_pack("{s:o, s:s, s:o, s:[s, s, s]}", "destination",
 					spec_text(context, path), "type", "bind", "source",

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "sandbox/userns.h"
 
 #define POOL_IDLE (10 * NS_PER_SEC)
 
@@ -62,6 +63,7 @@ static int open_handlers(struct service *service, struct err *err)
 {
 	const struct handler *handler;
 
+	service->user_namespaces = userns_supported();
 	service->handlers = handlers_open(service->config, false, err);
 	if (!service->handlers)
 		return err_prefix(err, "runtime handlers");

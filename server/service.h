@@ -25,6 +25,7 @@ struct service {
 	struct images *images;
 	struct network *network;
 	struct sandboxes *sandboxes;
+	bool user_namespaces; /* this kernel has them, with idmapped layers; as read at the start */
 
 	struct pool *image_pool,
 		*sandbox_pool; /* work that calls wait for, apart from the calls' own workers */

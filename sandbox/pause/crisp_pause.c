@@ -1,9 +1,11 @@
 /*
- * crisp-pause ID [--net] [--ipc] [--uts] [--pid] [--hostname NAME] [--sysctl KEY VALUE]...
+ * crisp-pause ID [--user] [--net] [--ipc] [--uts] [--pid] [--hostname NAME] [--sysctl KEY VALUE]...
  *
  * Makes and holds the namespaces of one pod (see sandbox/pause.h, which starts it). One straight line of
  * steps, each of which ends the program with a report when it fails. Descriptor 3 is a socket to crispd:
  *
+ *   we write  "user\n"         with --user: the user namespace is made, its maps are wanted
+ *   we read   one byte         crispd has written them
  *   we write  "pid N\n"        with --pid: who the pause process is, as crispd sees it
  *             "error E TEXT\n" errno and what was tried; we exit
  *             "ready\n"        all is set up
@@ -60,7 +62,7 @@ struct options {
 	const char *id;
 	const char *hostname; /* NULL: not set */
 	long namespaces;      /* CLONE_NEW* without CLONE_NEWPID */
-	bool pid;
+	bool user, pid;
 	char **sysctls; /* where the --sysctl options begin in argv */
 	char **end;     /* argv + argc */
 };
@@ -162,7 +164,7 @@ static void parse(int argc, char **argv, struct options *options)
 	options->sysctls = options->end;
 	options->hostname = NULL;
 	options->namespaces = 0;
-	options->pid = false;
+	options->user = options->pid = false;
 	must(argc < 2 ? -EINVAL : 0, "usage: crisp-pause ID [options]", "");
 	options->id = argv[1];
 	for (; arg < options->end && !equal(*arg, "--sysctl"); arg++) {
@@ -172,6 +174,8 @@ static void parse(int argc, char **argv, struct options *options)
 			options->namespaces |= CLONE_NEWIPC;
 		else if (equal(*arg, "--uts"))
 			options->namespaces |= CLONE_NEWUTS;
+		else if (equal(*arg, "--user"))
+			options->user = true;
 		else if (equal(*arg, "--pid"))
 			options->pid = true;
 		else if (equal(*arg, "--hostname") && arg + 1 < options->end)
@@ -214,6 +218,35 @@ static void loopback_up(void)
 	request.ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING;
 	must(system_call(__NR_ioctl, fd, SIOCSIFFLAGS, PTR(&request)), "bring lo up", "");
 	system_call(__NR_close, fd);
+}
+
+/* Waits for crispd's word; without it nobody would ever find us again. */
+static void await_word(void)
+{
+	char word;
+	long got;
+
+	do {
+		got = system_call(__NR_read, REPORT_FD, PTR(&word), 1);
+	} while (got == -EINTR);
+	if (got != 1)
+		leave(0);
+}
+
+/* The first of all, so that the other namespaces belong to it. Its maps can only be written from outside;
+ * then we become its root. */
+static void enter_user_namespace(void)
+{
+	struct line line;
+
+	must(system_call(__NR_unshare, CLONE_NEWUSER), "make the user namespace", "");
+	line.len = 0;
+	line_add(&line, "user");
+	line_send(&line);
+	await_word();
+	must(system_call(__NR_setgroups, 0, 0), "leave the host's groups", "");
+	must(system_call(__NR_setresgid, 0, 0, 0), "become the namespace's root group", "");
+	must(system_call(__NR_setresuid, 0, 0, 0), "become the namespace's root", "");
 }
 
 /*
@@ -309,22 +342,15 @@ static void filter_system_calls(void)
 	     "seccomp filter", "");
 }
 
-/* Says ready and waits for crispd's word that our pid is on disk; without it nobody would ever find us again.
- */
+/* Says ready and waits for crispd's word that our pid is on disk. */
 static void report(void)
 {
 	struct line line;
-	char word;
-	long got;
 
 	line.len = 0;
 	line_add(&line, "ready");
 	line_send(&line);
-	do {
-		got = system_call(__NR_read, REPORT_FD, PTR(&word), 1);
-	} while (got == -EINTR);
-	if (got != 1)
-		leave(0);
+	await_word();
 	system_call(__NR_close_range, 0, UINT32_MAX, 0);
 }
 
@@ -349,6 +375,8 @@ int pause_main(int argc, char **argv)
 
 	parse(argc, argv, &options);
 	block_signals(&signals);
+	if (options.user)
+		enter_user_namespace();
 	if (options.namespaces)
 		must(system_call(__NR_unshare, options.namespaces), "unshare", "");
 	if (options.hostname)

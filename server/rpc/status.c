@@ -2,8 +2,8 @@
  * Status: can pods be run here, is there a network for them, and what can each runtime handler do?
  *
  * Handlers that can't be used are not listed (verbose info tells why); the default one is listed a second
- * time under the empty name, which is how requests mean it. User namespaces are not offered: sandbox/ has
- * none yet, whatever the runtime can do.
+ * time under the empty name, which is how requests mean it. User namespaces are offered where kernel and
+ * runtime have them, and idmapped mounts for the volumes.
  */
 #include "proto/cri.pb-c.h"
 #include "proto/map_entry.h"
@@ -58,15 +58,16 @@ static Cri__RuntimeCondition *network_condition(const struct service *service, s
 	return condition_message(&condition, arena);
 }
 
-static Cri__RuntimeHandler *handler_message(const struct handler *handler, const char *name,
-					    struct arena *arena)
+static Cri__RuntimeHandler *handler_message(const struct service *service, const struct handler *handler,
+					    const char *name, struct arena *arena)
 {
 	Cri__RuntimeHandler *message = message_new(arena, &cri__runtime_handler__descriptor);
 
 	message->name = arena_strdup(arena, name);
 	message->features = message_new(arena, &cri__runtime_handler_features__descriptor);
 	message->features->recursive_read_only_mounts = handler->recursive_read_only_mounts;
-	message->features->user_namespaces = false;
+	message->features->user_namespaces =
+		service->user_namespaces && handler->user_namespaces && handler->idmap_mounts;
 	return message;
 }
 
@@ -80,11 +81,11 @@ static void add_handlers(const struct service *service, Cri__StatusResponse *res
 	response->runtime_handlers = arena_array(arena, count, sizeof(*response->runtime_handlers));
 	if (handler && !handler->problem)
 		response->runtime_handlers[response->n_runtime_handlers++] =
-			handler_message(handler, "", arena);
+			handler_message(service, handler, "", arena);
 	for (size_t i = 0; (handler = handlers_at(service->handlers, i)); i++)
 		if (!handler->problem)
 			response->runtime_handlers[response->n_runtime_handlers++] =
-				handler_message(handler, handler->name, arena);
+				handler_message(service, handler, handler->name, arena);
 }
 
 static void add_info(struct service *service, Cri__StatusResponse *response, struct arena *arena)
@@ -115,6 +116,7 @@ static int status(struct call *call, const void *message, void *answer, struct e
 	add_handlers(service, response, arena);
 	response->features = message_new(arena, &cri__runtime_features__descriptor);
 	response->features->supplemental_groups_policy = true;
+	response->features->user_namespaces_host_network = service->user_namespaces;
 	if (request->verbose)
 		add_info(service, response, arena);
 	return 0;

@@ -8,6 +8,8 @@
 #define META "\"metadata\":{\"name\":\"web\",\"uid\":\"u-1\",\"namespace\":\"default\"}"
 #define POD(rest) "{\"config\":{" META "," rest "}}"
 #define NAMESPACES(options) POD("\"linux\":{\"securityContext\":{\"namespaceOptions\":{" options "}}}")
+#define USERNS_MAPPED \
+	"\"usernsOptions\":{\"uids\":" IDS("0", "65536", "65536") ",\"gids\":" IDS("0", "65536", "65536") "}"
 #define USERNS(options) NAMESPACES("\"usernsOptions\":{" options "}")
 #define IDS(from, to, length) "[{\"containerId\":" from ",\"hostId\":" to ",\"length\":" length "}]"
 
@@ -272,12 +274,12 @@ static void test_user_namespaces(void **state)
 		{ USERNS("\"uids\":" IDS("0", "65536", "1") ",\"gids\":" IDS("0", "4294967295", "2")),
 		  "range" },
 		{ USERNS("\"uids\":" IDS("4294967295", "0", "2") ",\"gids\":" IDS("0", "0", "1")), "range" },
+		{ USERNS("\"mode\":\"NODE\",\"uids\":" IDS("0", "65536", "65536")), "no mappings" },
+		{ NAMESPACES("\"ipc\":\"NODE\"," USERNS_MAPPED), "host's IPC or PID" },
+		{ NAMESPACES("\"pid\":\"NODE\"," USERNS_MAPPED), "host's IPC or PID" },
 	};
 
 	refuse_all(*state, rows, ARRAY_LEN(rows));
-	/* Well-formed, and not built yet: said so, not ignored. */
-	refuse(*state, USERNS("\"uids\":" IDS("0", "65536", "65536") ",\"gids\":" IDS("0", "65536", "65536")),
-	       RPC_UNIMPLEMENTED, "user namespaces");
 }
 
 static int sysctls_of(const struct world *world, const char *text, unsigned int namespaces,

@@ -121,6 +121,42 @@ static void test_bad_mounts(void **state)
 	refuse_mount(mount, RPC_INVALID_ARGUMENT, "mount option");
 }
 
+/* Volumes of a pod with a user namespace come with mappings of their own. */
+static void test_mapped_mounts(void **state)
+{
+	Cri__IDMapping uid = CRI__IDMAPPING__INIT, gid = CRI__IDMAPPING__INIT;
+	Cri__IDMapping *uids[] = { &uid }, *gids[] = { &gid };
+	Cri__Mount mount = mount_of("/data", f.dir), *list[] = { &mount };
+
+	(void)state;
+	uid.host_id = gid.host_id = 65536;
+	uid.length = 1000;
+	gid.length = 2000;
+	mount.uidmappings = uids;
+	mount.gidmappings = gids;
+	mount.n_uidmappings = mount.n_gidmappings = 1;
+	f.handler.idmap_mounts = true;
+	f.config.mounts = list;
+	f.config.n_mounts = 1;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	CLEANUP(freep)
+	char *expected = xasprintf("{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"%s\","
+				   "\"options\":[\"rbind\",\"rprivate\",\"rw\"],\"uidMappings\":"
+				   "[{\"containerID\":0,\"hostID\":65536,\"size\":1000}],\"gidMappings\":"
+				   "[{\"containerID\":0,\"hostID\":65536,\"size\":2000}]}",
+				   f.dir);
+	assert_mount(spec, "/data", expected);
+	gid.length = 0;
+	refuse_mount(mount, RPC_INVALID_ARGUMENT, "gidMappings 0:65536 of length 0");
+	gid.length = 1;
+	uid.container_id = UINT32_MAX;
+	refuse_mount(mount, RPC_INVALID_ARGUMENT, "uidMappings 4294967295:65536");
+	mount.n_uidmappings = 0;
+	refuse_mount(mount, RPC_INVALID_ARGUMENT, "uidMappings has 0 ranges");
+	f.handler.idmap_mounts = false;
+	refuse_mount(mount, RPC_FAILED_PRECONDITION, "not supported by the runtime");
+}
+
 static void test_devices(void **state)
 {
 	Cri__Device device = CRI__DEVICE__INIT;
@@ -203,8 +239,11 @@ static void test_image_volumes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_mounts),        TEST(test_bad_mounts),
-		TEST(test_devices),       TEST(test_devices_without_rules),
+		TEST(test_mounts),
+		TEST(test_bad_mounts),
+		TEST(test_mapped_mounts),
+		TEST(test_devices),
+		TEST(test_devices_without_rules),
 		TEST(test_image_volumes),
 	};
 

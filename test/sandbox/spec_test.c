@@ -316,6 +316,63 @@ static void test_namespaces(void **state)
 	fixture_refused(&f, RPC_INVALID_ARGUMENT, "PID namespace only");
 }
 
+static Cri__IDMapping *mapping(Cri__IDMapping *ret, uint32_t container, uint32_t host, uint32_t length)
+{
+	*ret = (Cri__IDMapping)CRI__IDMAPPING__INIT;
+	ret->container_id = container;
+	ret->host_id = host;
+	ret->length = length;
+	return ret;
+}
+
+/* The pod's, joined by its path; a container cannot ask for another. */
+static void test_user_namespace(void **state)
+{
+	const struct userns userns = { { 0, 100000, 65536 }, { 0, 200000, 65536 } };
+	Cri__IDMapping uid, gid, *uids[] = { mapping(&uid, 0, 100000, 65536) },
+				 *gids[] = { mapping(&gid, 0, 200000, 65536) };
+	Cri__UserNamespace options = CRI__USER_NAMESPACE__INIT, node = CRI__USER_NAMESPACE__INIT;
+	Cri__NamespaceOption pod = CRI__NAMESPACE_OPTION__INIT;
+
+	(void)state;
+	options.uids = uids;
+	options.gids = gids;
+	options.n_uids = options.n_gids = 1;
+	pod.userns_options = &options;
+	f.pod_security.namespace_options = &pod;
+	f.namespaces.userns_options = &options;
+	f.input.user_ns = "/ns/user";
+	f.input.userns = &userns;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	assert_at(spec, "linux.namespaces",
+		  "[{\"type\":\"user\",\"path\":\"/ns/user\"},{\"type\":\"mount\"},{\"type\":\"pid\"},"
+		  "{\"type\":\"network\",\"path\":\"/ns/net\"},{\"type\":\"ipc\",\"path\":\"/ns/ipc\"},"
+		  "{\"type\":\"uts\",\"path\":\"/ns/uts\"}]");
+	assert_at(spec, "linux.uidMappings", "[{\"containerID\":0,\"hostID\":100000,\"size\":65536}]");
+	assert_at(spec, "linux.gidMappings", "[{\"containerID\":0,\"hostID\":200000,\"size\":65536}]");
+	assert_mount(spec, "/sys",
+		     "{\"destination\":\"/sys\",\"type\":\"sysfs\",\"source\":\"sysfs\","
+		     "\"options\":[\"nosuid\",\"noexec\",\"nodev\",\"ro\"]}");
+	/* With the host's network: sysfs shows that, and may be mounted by its owner only. */
+	f.input.net_ns = NULL;
+	CLEANUP(json_decrefp) json_t *host_network = fixture_build(&f);
+	assert_mount(host_network, "/sys",
+		     "{\"destination\":\"/sys\",\"type\":\"bind\",\"source\":\"/sys\","
+		     "\"options\":[\"rbind\",\"rprivate\",\"nosuid\",\"noexec\",\"nodev\",\"ro\"]}");
+
+	node.mode = CRI__NAMESPACE_MODE__NODE;
+	f.namespaces.userns_options = &node;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "not those of the pod");
+	f.namespaces.userns_options = &options;
+	pod.userns_options = NULL;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "not those of the pod");
+	f.pod_security.namespace_options = NULL;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "not those of the pod");
+	options.n_uids = 0;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "userns_options: ");
+	f.namespaces.userns_options = NULL;
+}
+
 static void test_annotations(void **state)
 {
 	Cri__ContainerConfig__AnnotationsEntry entries[3];
@@ -408,7 +465,7 @@ int main(void)
 		TEST(test_security),     TEST(test_privileged),
 		TEST(test_seccomp),      TEST(test_namespaces),
 		TEST(test_annotations),  TEST(test_apparmor_and_selinux),
-		TEST(test_exec_process),
+		TEST(test_exec_process), TEST(test_user_namespace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
