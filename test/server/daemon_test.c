@@ -27,6 +27,7 @@
 #include "proto/cri.pb-c.h"
 #include "proto/map_entry.h"
 #include "proto/message.h"
+#include "sandbox/userns.h"
 #include "test/server/client.h"
 #include "test/server/fixture.h"
 
@@ -242,21 +243,34 @@ static void test_version(void **data)
 	assert_string_equal(version->runtime_api_version, "v1");
 }
 
-static void test_socket_modes(void **data)
+static mode_t mode_of(const struct state *state, const char *name)
+{
+	CLEANUP(freep) char *path = xasprintf("%s/%s", state->folder, name);
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		fail_msg("no %s", name);
+	return st.st_mode & 07777;
+}
+
+/* Pods with user namespaces of their own are let through to what is theirs, and nobody to anything else. */
+static void test_modes(void **data)
 {
 	struct state *state = *data;
-	CLEANUP(freep) char *run = NULL, *root = NULL;
+	static const char *const open[] = { "state", "root", "state/pods", "root/containers" };
+	static const char *const closed[] = {
+		"root/images", "root/layers", "root/pods",        "root/trash",
+		"state/ns",    "state/exits", "state/containers", "state/attach"
+	};
 	struct stat st;
 
 	NEEDS_ROOT(state);
-	run = xasprintf("%s/state", state->folder);
-	root = xasprintf("%s/root", state->folder);
 	assert_int_equal(stat(state->socket, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0660);
-	assert_int_equal(stat(run, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0700);
-	assert_int_equal(stat(root, &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0700);
+	for (size_t i = 0; i < ARRAY_LEN(open); i++)
+		assert_int_equal(mode_of(state, open[i]), 0711);
+	for (size_t i = 0; i < ARRAY_LEN(closed); i++)
+		assert_int_equal(mode_of(state, closed[i]), 0700);
 }
 
 static void test_status(void **data)
@@ -279,10 +293,10 @@ static void test_status(void **data)
 	assert_string_equal(status->status->conditions[1]->reason, "NetworkPluginNotReady");
 	assert_string_not_equal(status->status->conditions[1]->message, "");
 	assert_true(status->features->supplemental_groups_policy);
+	assert_true(status->features->user_namespaces_host_network == userns_supported());
 	if (status->status->conditions[0]->status) {
 		assert_true(status->n_runtime_handlers >= 2);
 		assert_string_equal(status->runtime_handlers[0]->name, "");
-		assert_false(status->runtime_handlers[0]->features->user_namespaces);
 	} else {
 		assert_string_not_equal(status->status->conditions[0]->message, "");
 	}
@@ -580,7 +594,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_version),
-		TEST(test_socket_modes),
+		TEST(test_modes),
 		TEST(test_status),
 		TEST(test_runtime_config),
 		TEST(test_lists_are_empty),
