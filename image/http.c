@@ -18,6 +18,7 @@
 #include "image/http_response.h"
 #include "image/origin.h"
 #include "image/peer.h"
+#include "image/redact.h"
 
 enum {
 	RECEIVE_SIZE = 512 * 1024,
@@ -340,16 +341,27 @@ static bool proxy_refused(const struct http *http)
 	return status >= 300;
 }
 
+/* libcurl's own words may quote a proxy's address, with its password. One that it cannot even parse is not
+ * shown. */
+static void curl_words(const struct http *http, struct str *ret)
+{
+	bool own = http->error[0] && http->result != CURLE_COULDNT_RESOLVE_PROXY;
+
+	redact(own ? http->error : curl_easy_strerror(http->result), ret);
+}
+
 static int check_result(struct http *http, struct err *err)
 {
+	CLEANUP(str_done) struct str words = STR_LIMIT(CURL_ERROR_SIZE);
+
 	if (!http->ended || http->result == CURLE_OK)
 		return 0;
 	if (http->header_bytes > HTTP_HEADERS_MAX)
 		return fail(http, HTTP_REFUSED, err, "response headers are too large");
 	if (http->peer.refused)
 		return fail(http, HTTP_REFUSED, err, PEER_REFUSAL);
-	return fail(http, proxy_refused(http) ? HTTP_CONNECT : classify(http->result), err,
-		    http->error[0] ? http->error : curl_easy_strerror(http->result));
+	curl_words(http, &words);
+	return fail(http, proxy_refused(http) ? HTTP_CONNECT : classify(http->result), err, str_get(&words));
 }
 
 static int wait_response(struct http *http, const struct ctx *ctx, struct err *err)
@@ -425,6 +437,7 @@ static int follow(struct http *http, const struct ctx *ctx, const struct http_re
 	for (int hops = 0;; hops++) {
 		if (begin(http, request, url, authorize, err) < 0 || wait_response(http, ctx, err) < 0)
 			return -1;
+		http->response.elsewhere = !authorize;
 		if (!is_redirect(http->response.status))
 			return 0;
 		if (hops == HTTP_REDIRECTS_MAX)

@@ -63,6 +63,7 @@ struct http_response {
 	int64_t range_end;            /* of the same: the last byte; -1: none */
 	int64_t retry_after;          /* seconds (a date is turned into them); -1: none */
 	char *host;                   /* "host:port" that answered, for messages */
+	bool elsewhere;               /* a redirect has led away from the request's origin */
 };
 
 enum http_failure {

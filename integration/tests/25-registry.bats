@@ -40,6 +40,7 @@ start_private_registry() {
 	openssl x509 -req -in "$dir/server.csr" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" -CAcreateserial -days 2 -out "$dir/server.crt" \
 		-extfile <(printf 'subjectAltName = IP:127.0.0.1\n') 2>/dev/null
 	# "me" and "pw"
+	# shellcheck disable=SC2016
 	printf '%s\n' 'me:$2y$05$abcdefghijklmnopqrstuuHIrMEWpUCQe2YqFR3sXwQ75u4od..9q' >"$dir/htpasswd"
 	cat >"$dir/registry.yml" <<-END
 		version: 0.1

@@ -76,6 +76,28 @@ static void test_https_proxy(void **state)
 	set_proxy(scene, NULL);
 }
 
+/* What is wrong with a proxy's address is told without its password. */
+static void test_proxy_secret(void **state)
+{
+	static const char *const proxies[] = { "http://me:secretpart@proxy.test:8080",
+					       "http://me:secretpart@proxy.test:port",
+					       "me:secretpart@[::zz]:1", "odd://me:secretpart@proxy.test",
+					       "http://me:secretpart@" };
+	struct scene *scene = *state;
+
+	set_proxy(scene, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(proxies); i++) {
+		struct err err = { 0 };
+
+		setenv("https_proxy", proxies[i], 1);
+		connect_to(scene, "registry.test:5000", false);
+		assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE);
+		assert_contains(err.text, "registry.test:5000: ");
+		assert_null(strstr(err.text, "secretpart"));
+	}
+	set_proxy(scene, NULL);
+}
+
 static void test_no_proxy(void **state)
 {
 	struct scene *scene = *state;
@@ -106,6 +128,7 @@ static void redirect(struct fake_request *request, void *data, bool *handled)
 	fake_reply_text(request, 302, location, "");
 }
 
+/* Fault 35. */
 static void test_redirect_to_metadata(void **state)
 {
 	struct scene *scene = *state;
@@ -160,8 +183,8 @@ int main(void)
 {
 	enter_own_network();
 	const struct CMUnitTest tests[] = {
-		TEST(test_http_proxy),           TEST(test_https_proxy),       TEST(test_no_proxy),
-		TEST(test_redirect_to_metadata), TEST(test_realm_of_metadata),
+		TEST(test_http_proxy), TEST(test_https_proxy),          TEST(test_proxy_secret),
+		TEST(test_no_proxy),   TEST(test_redirect_to_metadata), TEST(test_realm_of_metadata),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
