@@ -5,7 +5,8 @@
  * its body breaks off.
  *
  * A repetition needs a reason that may go away: 429, 5xx, or a connection that broke. A host that can't be
- * reached is not tried twice: the next endpoint, or the kubelet's own back-off, is the better answer.
+ * reached is not tried twice, a mirror not often, and who asks for a long pause is not asked again: the next
+ * endpoint, or the kubelet's own back-off, is the better answer.
  */
 #include "image/registry.h"
 
@@ -21,13 +22,13 @@
 #include "base/map.h"
 #include "image/authorization.h"
 #include "image/http.h"
-#include "image/origin.h"
 #include "image/registry_error.h"
 
 enum {
-	REPEATS_MAX = 4,      /* of one request, and of a blob that makes no progress */
-	RESUMES_MAX = 50,     /* of one blob */
-	RETRY_AFTER_MAX = 30, /* seconds we are told to wait; more is not obeyed */
+	REPEATS_MAX = 4,  /* of one request, and of a blob that makes no progress */
+	RESUMES_MAX = 50, /* of one blob */
+	MIRROR_REPEATS_MAX = 1,
+	RETRY_AFTER_MAX = 30, /* seconds to wait when told to; told more, we give up */
 	PAUSE_MAX_SHIFT = 5,
 	PLAIN_HOSTS_MAX = 256,
 	RESUME_GAIN_MIN =
@@ -47,6 +48,7 @@ struct registry_repo {
 	char *host; /* for URLs */
 	char *repository;
 	bool insecure;
+	int repeats_max;
 	struct authorization *authorization;
 	atomic_bool answered; /* it has, to somebody: it is there, and being unreachable may pass */
 	atomic_bool speaks_tls;
@@ -67,6 +69,8 @@ struct fetch {
 	const char *path; /* below /v2/<repository>/ */
 	const char *accept;
 	uint64_t offset;
+	struct str
+		*body; /* gets the answer as a whole, up to MANIFEST_SIZE_MAX; NULL: it is left to be read */
 	const char *authorization; /* set for each try */
 };
 
@@ -174,6 +178,7 @@ struct registry_repo *registry_repo_new(struct registry *registry, const struct 
 	repo->host = xstrdup(str_eq(endpoint->host, "docker.io") ? "registry-1.docker.io" : endpoint->host);
 	repo->repository = xstrdup(endpoint->repository);
 	repo->insecure = endpoint->insecure;
+	repo->repeats_max = endpoint->mirror ? MIRROR_REPEATS_MAX : REPEATS_MAX;
 	repo->authorization = authorization_new(&options, credentials_take);
 	return repo;
 }
@@ -282,16 +287,6 @@ static int ask_endpoint(struct registry_conn *conn, const struct ctx *ctx, const
 	return 0;
 }
 
-/* The answer came from the endpoint itself, not from where it sent us: only then may it ask for credentials.
- */
-static bool from_endpoint(const struct registry_conn *conn)
-{
-	CLEANUP(freep) char *url = base_url(conn->repo, false);
-	CLEANUP(origin_done) struct origin origin = { 0 };
-
-	return origin_of(url, &origin) && str_eq(origin.text, http_response(conn->http)->host);
-}
-
 static int renew(struct registry_conn *conn, const struct ctx *ctx, const char *used, struct err *err)
 {
 	struct registry_repo *repo = conn->repo;
@@ -317,6 +312,18 @@ static bool is_busy(int status)
 	return status == 408 || status == 429 || (status >= 500 && status != 501 && status != 505);
 }
 
+static int read_body(struct registry_conn *conn, const struct ctx *ctx, const struct fetch *fetch,
+		     struct verdict *verdict, struct err *err)
+{
+	if (!fetch->body)
+		return 0;
+	str_clear(fetch->body);
+	if (http_read_all(conn->http, ctx, MANIFEST_SIZE_MAX, fetch->body, err) == 0)
+		return 0;
+	verdict->again = may_pass(conn, err);
+	return -1;
+}
+
 static int once(struct registry_conn *conn, const struct ctx *ctx, const struct fetch *fetch_,
 		struct verdict *verdict, struct err *err)
 {
@@ -337,9 +344,10 @@ static int once(struct registry_conn *conn, const struct ctx *ctx, const struct 
 		status = http_response(conn->http)->status;
 		if (status == 200 || (status == 206 && fetch.offset > 0)) {
 			authorization_judge(authorization, used, true);
-			return 0;
+			return read_body(conn, ctx, &fetch, verdict, err);
 		}
-		if (status == 401 && !authorised && from_endpoint(conn)) {
+		/* Only the endpoint itself may ask for credentials, not who it sent us to. */
+		if (status == 401 && !authorised && !http_response(conn->http)->elsewhere) {
 			if (renew(conn, ctx, used, err) == 0)
 				continue;
 			verdict->again = err->code == RPC_UNAVAILABLE;
@@ -379,14 +387,17 @@ static int64_t pause_length(struct registry *registry, const struct verdict *ver
 
 	random_bytes(&jitter, sizeof(jitter));
 	pause = pause / 2 + (int64_t)((double)pause * jitter / UINT32_MAX);
-	if (verdict->retry_after >= 0) {
-		int64_t told =
-			verdict->retry_after < RETRY_AFTER_MAX ? verdict->retry_after : RETRY_AFTER_MAX;
+	return verdict->retry_after > 0 ? verdict->retry_after * NS_PER_SEC + pause : pause;
+}
 
-		if (told * NS_PER_SEC > pause)
-			pause = told * NS_PER_SEC;
-	}
-	return pause;
+/* Always -1. */
+static int told_to_wait(const struct verdict *verdict, struct err *err)
+{
+	const struct err last = *err;
+
+	err_set(err, last.code, "%s (to be asked again in %lld s)", last.text,
+		(long long)verdict->retry_after);
+	return -1;
 }
 
 static int fetch(struct registry_conn *conn, const struct ctx *ctx, const struct fetch *fetch_,
@@ -397,7 +408,9 @@ static int fetch(struct registry_conn *conn, const struct ctx *ctx, const struct
 
 		if (once(conn, ctx, fetch_, &verdict, err) == 0)
 			return 0;
-		if (!verdict.again || attempt == REPEATS_MAX ||
+		if (verdict.again && verdict.retry_after > RETRY_AFTER_MAX)
+			return told_to_wait(&verdict, err);
+		if (!verdict.again || attempt >= conn->repo->repeats_max ||
 		    pause_for(ctx, pause_length(conn->repo->registry, &verdict, attempt), err) < 0)
 			return -1;
 	}
@@ -432,10 +445,9 @@ int registry_get_manifest(struct registry_conn *conn, const struct ctx *ctx, con
 	if (digest)
 		digest_text(digest, text);
 	path = xasprintf("manifests/%s", digest ? text : tag);
-	const struct fetch request = { .path = path, .accept = MANIFEST_ACCEPT };
+	const struct fetch request = { .path = path, .accept = MANIFEST_ACCEPT, .body = &body };
 
-	if (fetch(conn, ctx, &request, err) < 0 ||
-	    http_read_all(conn->http, ctx, MANIFEST_SIZE_MAX, &body, err) < 0)
+	if (fetch(conn, ctx, &request, err) < 0)
 		return -1;
 	manifest.content_type = xstrdup_null(http_response(conn->http)->content_type);
 	manifest.len = body.len;

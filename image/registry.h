@@ -9,8 +9,8 @@
  * Credentials and tokens go to the endpoint's own origin and, by the token protocol, to the realm that it
  * names, over TLS as good as the endpoint's own; nowhere else. An insecure endpoint that has answered over
  * TLS is not spoken to in plain HTTP by the same pull. 429, 5xx, resets and stalls are tried again, a bounded
- * number of times with growing pauses; a blob that breaks off goes on where it stopped (Range). Everything is
- * verified by digest.
+ * number of times with growing pauses (a mirror once only, and nobody who wants to be left alone for long); a
+ * blob that breaks off goes on where it stopped (Range). Everything is verified by digest.
  *
  * Codes: NOT_FOUND, UNAUTHENTICATED, PERMISSION_DENIED as the registry says; UNAVAILABLE when it can't be
  * reached or fails; DATA_LOSS for content of another digest or size; DEADLINE_EXCEEDED and CANCELLED for the
