@@ -213,6 +213,7 @@ static int judge_index(const struct raw_manifest *raw, struct arena *arena, stru
 
 		if (convert(&items[i], &entry->descriptor, err) < 0)
 			return err_prefix(err, "manifests[%zu]", i);
+		entry->artifact = !str_empty(items[i].artifact_type);
 		if (!items[i].platform)
 			continue;
 		entry->has_platform = true;
@@ -291,7 +292,7 @@ int manifest_choose(const struct manifest *index, const struct platform *host, c
 		const struct manifest_entry *entry = &index->entries[i];
 		int rank = entry->has_platform ? platform_rank(host, &entry->platform) : 0;
 
-		if (kind_of(entry->descriptor.media_type) == KIND_UNKNOWN)
+		if (entry->artifact || kind_of(entry->descriptor.media_type) == KIND_UNKNOWN)
 			continue;
 		if (rank > best_rank) {
 			best = entry;

@@ -45,6 +45,7 @@ struct descriptor {
 
 struct manifest_entry {
 	struct descriptor descriptor;
+	bool artifact; /* signatures and the like */
 	bool has_platform;
 	struct platform platform;
 };

@@ -189,6 +189,8 @@ static void test_choice(void **state UNUSED)
 	check_choice(ENTRY(1, "") "," ENTRY(2, PLATFORM("linux", "arm", "v7")), &amd64, 1);
 	check_choice(ENTRY(1, "") "," ENTRY(2, PLATFORM("linux", "amd64", "")), &amd64, 2);
 	check_choice(ENTRY(1, PLATFORM("linux", "arm", "v8")), &arm, -1);
+	check_choice(ENTRY(1, ",\"artifactType\":\"a/b\"") "," ENTRY(2, ""), &amd64, 2);
+	check_choice(ENTRY(1, ",\"artifactType\":\"a/b\""), &amd64, -1);
 	check_choice("", &amd64, -1);
 }
 
