@@ -117,6 +117,7 @@ static void check_truncations(const struct str *packed)
 	}
 }
 
+/* Bad input 38. */
 static void test_truncated(void **state UNUSED)
 {
 	CLEANUP(str_done) struct str text = STR_INIT;
@@ -155,7 +156,7 @@ static void test_flipped(void **state UNUSED)
 	assert_contains(err.text, "checksum");
 }
 
-/* A frame that asks for a window of 1 GiB: its header is enough to refuse it. */
+/* Bad input 38: a frame that asks for a window of 1 GiB: its header is enough to refuse it. */
 static void test_zstd_window(void **state UNUSED)
 {
 	CLEANUP(str_done) struct str frame = STR_INIT;

@@ -304,6 +304,7 @@ static void corrupt(struct fake_request *request, void *data, bool *handled)
 	fake_reply(request, 200, "", blob.data, blob.len);
 }
 
+/* Fault 34. */
 static void test_corrupt_layer(void **state)
 {
 	struct scene *scene = *state;

@@ -205,6 +205,7 @@ static void test_redirect(void **state)
 	assert_int_equal(fake_server_count(scene->other, "client=node-7"), 0);
 }
 
+/* Fault 35. */
 static void test_no_downgrade(void **state)
 {
 	struct scene *scene = *state;
@@ -288,7 +289,7 @@ static void test_no_plain_after_tls(void **state)
 	assert_ok(get_manifest(scene, &err));
 }
 
-/* A handshake that never ends. */
+/* Fault 32: a handshake that never ends. */
 static void test_slow_handshake(void **state)
 {
 	static const struct registry_options options = { .connect_timeout = 200 * NS_PER_MS,

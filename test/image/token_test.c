@@ -215,6 +215,7 @@ static void always_401(struct fake_request *request, void *data UNUSED, bool *ha
 	}
 }
 
+/* Fault 33. */
 static void test_401_loop(void **state)
 {
 	struct scene *scene = *state;
@@ -290,7 +291,7 @@ static void both(struct fake_request *request, void *data, bool *handled)
 		redirect(request, data, handled);
 }
 
-/* CVE-2020-15157 and kin: another port is another origin. */
+/* Fault 35, CVE-2020-15157 and kin: another port is another origin. */
 static void test_redirect_without_credentials(void **state)
 {
 	struct scene *scene = *state;
@@ -329,6 +330,7 @@ static void redirect_to_self(struct fake_request *request, void *data UNUSED, bo
 	fake_reply_text(request, 302, "Location: /again\r\n", "");
 }
 
+/* Fault 35: at most five hops. */
 static void test_redirect_loop(void **state)
 {
 	struct scene *scene = *state;

@@ -375,6 +375,7 @@ static void test_too_many_names(void **state)
 	check_refused(scene, "directories");
 }
 
+/* Bad input 38: a thousand to one. */
 static void test_bomb(void **state)
 {
 	struct scene *scene = *state;
