@@ -39,9 +39,15 @@ static int open_dir(struct blobs *blobs, int root, size_t algorithm, struct err 
 		return -1;
 	for (size_t i = 0; i < names.len; i++) {
 		struct stat st;
+		struct err ignored;
 
 		if (fstatat(dir, names.items[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
+		if (S_ISDIR(st.st_mode)) { /* not ours, and no blob could replace it */
+			if (tree_remove(dir, names.items[i], &ignored) < 0)
+				ignored.code = RPC_OK; /* tried again at the next start */
+			continue;
+		}
 		blobs->bytes += blocks((uint64_t)st.st_size);
 		blobs->inodes++;
 	}

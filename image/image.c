@@ -195,14 +195,19 @@ int image_record_read(int dir, const char *name, struct blobs *blobs, struct ima
 	size_t len;
 
 	if (file_read(dir, name, RECORD_MAX, &text, &len, err) < 0 ||
-	    json_parse(text, len, RECORD_MAX, &json, err) < 0)
+	    json_parse(text, len, RECORD_MAX, &json, err) < 0) {
+		err->code = RPC_DATA_LOSS; /* FAILED_PRECONDITION has a meaning of its own */
 		return -1;
+	}
 	if (json_integer_value(json_object_get(json, "version")) > RECORD_VERSION)
 		return err_set(err, RPC_FAILED_PRECONDITION, "written by a newer crisp");
 	if (json_decode(json, record_fields, &record, arena, err) < 0 ||
-	    check_record(&record, name, &id, err) < 0 ||
-	    blobs_get(blobs, &id, MANIFEST_CONFIG_MAX, &config, &len, err) < 0)
+	    check_record(&record, name, &id, err) < 0)
 		return -1;
+	if (blobs_get(blobs, &id, MANIFEST_CONFIG_MAX, &config, &len, err) < 0) {
+		err->code = RPC_DATA_LOSS;
+		return -1;
+	}
 	image = image_of(&record);
 	if (image_set_config(image, config, len, err) < 0)
 		return -1;

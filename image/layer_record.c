@@ -39,8 +39,10 @@ int layer_record_read(int dir, const char *chain, struct tree_usage *ret, struct
 	size_t len;
 
 	if (file_read(dir, "layer.json", RECORD_MAX, &text, &len, err) < 0 ||
-	    json_parse(text, len, RECORD_MAX, &json, err) < 0)
+	    json_parse(text, len, RECORD_MAX, &json, err) < 0) {
+		err->code = RPC_DATA_LOSS; /* FAILED_PRECONDITION has a meaning of its own */
 		return -1;
+	}
 	if (json_integer_value(json_object_get(json, "version")) > RECORD_VERSION)
 		return err_set(err, RPC_FAILED_PRECONDITION, "layer %s: written by a newer crisp", chain);
 	if (json_decode(json, record_fields, &record, arena, err) < 0)

@@ -2,7 +2,9 @@
  * Opening and closing the store of layers, and what runs behind its back: deletions.
  *
  * A layer found at open without a readable layer.json is the trace of a crash in the middle of a power-loss
- * window or of a removal, and is removed, as is everything in tmp/: in the background, since it may be large.
+ * window or of a removal, or the disk has failed. It counts as lost: the first layers_collect() removes it,
+ * unless a container runs on it. Everything in tmp/ is removed at once: in the background, since it may be
+ * large.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -104,15 +106,17 @@ static bool chain_of_name(const char *name, char text[DIGEST_TEXT_SIZE])
 static int load_one(struct layers *layers, const char *name, const char *chain, struct err *err)
 {
 	CLEANUP(fd_closep) int dir = dir_open(layers->dir, name, err);
-	struct tree_usage usage;
+	struct tree_usage usage = { 0 };
 	struct stored *stored;
+	bool lost = dir < 0 || layer_record_read(dir, chain, &usage, err) < 0;
 
-	if (dir < 0 || layer_record_read(dir, chain, &usage, err) < 0)
-		return -1;
+	if (lost && err->code == RPC_FAILED_PRECONDITION)
+		return -1; /* of a newer crisp */
 	stored = xnew(struct stored);
 	stored->state = STATE_PRESENT;
 	stored->usage = usage;
 	stored->synced = true; /* else no image has it, and it goes with the first collection */
+	stored->lost = lost;
 	layers->usage.bytes += usage.bytes;
 	layers->usage.inodes += usage.inodes;
 	map_put(&layers->known, chain, stored);
@@ -127,15 +131,11 @@ static int load(struct layers *layers, struct err *err)
 		return -1;
 	for (size_t i = 0; i < names.len; i++) {
 		char chain[DIGEST_TEXT_SIZE];
-		struct err broken = { 0 };
 
-		if (chain_of_name(names.items[i], chain) &&
-		    load_one(layers, names.items[i], chain, &broken) == 0)
-			continue;
-		if (broken.code == RPC_FAILED_PRECONDITION)
-			return err_set(err, broken.code, "%s", broken.text);
-		(void)layers_set_aside(
-			layers, names.items[i]); /* else it is in the way of a pull: tried again then */
+		if (!chain_of_name(names.items[i], chain))
+			(void)layers_set_aside(layers, names.items[i]); /* else the next start tries again */
+		else if (load_one(layers, names.items[i], chain, err) < 0)
+			return -1;
 	}
 	return 0;
 }

@@ -271,6 +271,7 @@ static void test_sweep(void **state)
 	put_file(scene->scratch.dir, "root/images/.x.json.new", "x");
 	assert_int_equal(mkdirat(scene->scratch.dir, hex, 0700), 0);
 	scene_open(scene);
+	images_collect(scene->images);
 	assert_int_equal(count_files(scene, "layers") + count_files(scene, "images"), 0);
 	check_tmp_empties(scene);
 }

@@ -163,8 +163,15 @@ static void test_restart(void **state)
 	assert_true(has(scene, 0));
 	assert_false(has(scene, 1));
 	check_usage(scene, 4096, 1);
+	layers_collect(scene->layers, keep_all, NULL); /* a container may run on it */
+	assert_false(has(scene, 1));
 	assert_ok(dir_list(scene->scratch.dir, "layers", &names, &err));
-	assert_int_equal(names.len, 1);
+	assert_int_equal(names.len, 2);
+	layers_collect(scene->layers, keep_none, NULL);
+	strv_done(&names);
+	assert_ok(dir_list(scene->scratch.dir, "layers", &names, &err));
+	assert_int_equal(names.len, 0);
+	check_usage(scene, 0, 0);
 }
 
 /* An implied directory looks like that of the layer below, and stays as it is below a whiteout. */
