@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <openssl/ssl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,6 +25,7 @@ struct connection {
 	struct fake_server *server;
 	pthread_t thread;
 	int fd;
+	atomic_bool ended; /* the thread touches nothing any more */
 };
 
 struct fake_server {
@@ -184,7 +186,25 @@ static void *serve(void *data)
 	SSL_free(request->tls);
 	shutdown(connection->fd, SHUT_RDWR);
 	free(request);
+	atomic_store(&connection->ended, true);
 	return NULL;
+}
+
+static void end_connection(struct connection *connection)
+{
+	pthread_join(connection->thread, NULL);
+	close(connection->fd);
+}
+
+static struct connection *new_connection(struct fake_server *server)
+{
+	for (size_t i = 0; i < server->connections_len; i++)
+		if (atomic_load(&server->connections[i].ended)) {
+			end_connection(&server->connections[i]);
+			return &server->connections[i];
+		}
+	assert(server->connections_len < CONNECTIONS_MAX);
+	return &server->connections[server->connections_len++];
 }
 
 static void *accept_all(void *data)
@@ -197,11 +217,12 @@ static void *accept_all(void *data)
 
 		if (fd < 0)
 			return NULL;
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
 		pthread_mutex_lock(&server->mutex);
-		assert(server->connections_len < CONNECTIONS_MAX);
-		connection = &server->connections[server->connections_len++];
+		connection = new_connection(server);
 		connection->server = server;
 		connection->fd = fd;
+		atomic_store(&connection->ended, false);
 		pthread_create(&connection->thread, NULL, serve, connection);
 		pthread_mutex_unlock(&server->mutex);
 	}
@@ -297,10 +318,8 @@ struct fake_server *fake_server_free(struct fake_server *server)
 		stop_listening(server);
 	for (size_t i = 0; i < server->connections_len; i++)
 		shutdown(server->connections[i].fd, SHUT_RDWR);
-	for (size_t i = 0; i < server->connections_len; i++) {
-		pthread_join(server->connections[i].thread, NULL);
-		close(server->connections[i].fd);
-	}
+	for (size_t i = 0; i < server->connections_len; i++)
+		end_connection(&server->connections[i]);
 	pthread_mutex_destroy(&server->mutex);
 	SSL_CTX_free(server->tls);
 	str_done(&server->log);
