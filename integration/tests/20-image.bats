@@ -8,7 +8,10 @@ teardown() { after_test; remove_pulled; }
 
 # Whatever a test pulled, failed or not.
 remove_pulled() {
-	local id keep
+	local id keep image
+	for image in "$BUSYBOX" "$NGINX"; do
+		crictl inspecti "$image" >/dev/null 2>&1 || crictl pull "$image" >/dev/null
+	done
 	keep=$(crictl inspecti -o json "$BUSYBOX" | jq -r .status.id)\|$(crictl inspecti -o json "$NGINX" | jq -r .status.id)
 	[ "$CRISP_SERVER" = crispd ] || keep+="|$(crictl inspecti -o json registry.k8s.io/pause:3.10 | jq -r .status.id)"
 	for id in $(crictl images -o json | jq -r '.images[].id' | grep -vE "$keep"); do
@@ -244,32 +247,79 @@ layers_digest() {
 
 # A second registry on the same files, which tells of every request.
 start_telling_registry() {
+	rm -f "$WORK/telling.log"
 	printf '%s\n' "version: 0.1" "log: {level: error}" "storage: {filesystem: {rootdirectory: $CRISP_IMAGES}}" \
 		"http: {addr: 127.0.0.1:5001}" >"$WORK/telling.yaml"
 	OTEL_TRACES_EXPORTER=none detached "$WORK/telling.log" "$("$CRISP_IT/images/registry")/usr/bin/docker-registry" serve "$WORK/telling.yaml"
 	within 20 curl -fsS -o /dev/null http://127.0.0.1:5001/v2/
 }
 
-@test "two pulls of one image at a time: the registry is asked for each blob once" {
-	only_crisp
+# Pulls these from it, all at the same time; $asked has a line for each blob that it was asked for: its digest.
+pull_together() { # NAME...
+	local registry name pulls=()
 	start_telling_registry
-	local registry=$DETACHED name=127.0.0.1:5001/library/crisp-layers one two
+	registry=$DETACHED
 	printf '[crisp.image]\ninsecure_registries = ["127.0.0.1:5001"]\n' >"$WORK/crisp.toml.d/telling.toml"
 	kill -HUP "$(server_pid)"
-	known() { rpc_code PullImage "{\"image\": {\"image\": \"$name:absent\"}}" | grep -q NotFound; }
+	known() { rpc_code PullImage '{"image": {"image": "127.0.0.1:5001/any:absent"}}' | grep -q NotFound; }
 	within 10 known
-	crictl pull "$name:1" >/dev/null &
-	one=$!
-	crictl pull "$name:1" >/dev/null &
-	two=$!
-	wait "$one"
-	wait "$two"
+	for name in "$@"; do
+		crictl pull "127.0.0.1:5001/$name" >/dev/null &
+		pulls+=($!)
+	done
+	for name in "${pulls[@]}"; do wait "$name"; done
 	rm "$WORK/crisp.toml.d/telling.toml"
 	kill -HUP "$(server_pid)"
 	kill "$registry"
-	run grep -oE '"GET [^ ]*/blobs/sha256:[0-9a-f]{64}' "$WORK/telling.log"
-	[ "${#lines[@]}" -ge 3 ]
-	is "$(printf '%s\n' "${lines[@]}" | sort | uniq -d)" "" "blobs asked for twice"
+	asked=$(grep -oE '"GET [^ ]*/blobs/sha256:[0-9a-f]{64}' "$WORK/telling.log" | grep -oE '[0-9a-f]{64}$' | sort)
+}
+
+@test "two pulls of one image at a time: the registry is asked for each blob once" {
+	only_crisp
+	local asked
+	pull_together library/crisp-layers:1 library/crisp-layers:1
+	is "$(uniq -d <<<"$asked")" "" "blobs asked for twice"
+	[ "$(wc -l <<<"$asked")" -ge 4 ]
+}
+
+@test "eight pulls of images that share a layer: the registry is asked for each blob once" {
+	only_crisp
+	local n images=() asked
+	for n in 1:latest 2:latest 3:latest latest:latest tag:test tag:all user-uid:latest user-username:latest; do
+		images+=("${STAGING#*/}/test-image-$n")
+	done
+	crictl rmi "$BUSYBOX" >/dev/null
+	crictl rmi "$NGINX" >/dev/null
+	pull_together "${images[@]}"
+	is "$(uniq -d <<<"$asked")" "" "blobs asked for twice"
+	is "$(wc -l <<<"$asked")" 17 "a config and a layer of each, and the layer of all"
+	is "$(crictl images -o json | jq '[.images[].repoTags[] | select(startswith("127.0.0.1:5001/"))] | length')" 8
+}
+
+# CRISP_ROUNDS=2000 for the ten minutes of lessons.md, fault 37.
+@test "removals against pulls and creations: what was created has its whole image" {
+	only_crisp
+	local image="$STAGING/test-image-tag:test" pod container remover i made=0
+	pod=$(run_pod race)
+	touch "$BATS_TEST_TMPDIR/racing"
+	while [ -e "$BATS_TEST_TMPDIR/racing" ]; do
+		crirpc -e "$SERVER_SOCKET" RemoveImage "{\"image\": {\"image\": \"$image\"}}" >"$BATS_TEST_TMPDIR/removals"
+		sleep "0.0$((RANDOM % 10))"
+	done &
+	remover=$!
+	for ((i = 0; i < ${CRISP_ROUNDS:-20}; i++)); do
+		crictl pull "$image" >/dev/null
+		container=$(create_container "$pod" race "race$i" ".image.image = \"$image\"" 2>/dev/null) || continue
+		made=$((made + 1))
+		crictl start "$container" >/dev/null
+		is "$(in_container "$container" cat /marker)" "test"
+		is "$(in_container "$container" sh -c 'busybox true && echo whole')" whole
+		crictl rm -f "$container" >/dev/null
+	done
+	rm "$BATS_TEST_TMPDIR/racing"
+	wait "$remover"
+	printf '%s of %s were made\n' "$made" "$i"
+	[ "$made" -gt 0 ]
 }
 
 @test "an absent tag or repository: NotFound, nothing stored" {
@@ -309,6 +359,12 @@ start_telling_registry() {
 		[ "$after" -gt $((before + 100000000)) ]
 	}
 	within 15 grown
+	crictl rmi docker.io/library/crisp-layers:1 >/dev/null
+	shrunk() {
+		after=$(crictl imagefsinfo -o json | jq -r '.status.imageFilesystems[0].usedBytes.value | tonumber')
+		[ "$after" -eq "$before" ]
+	}
+	[ "$CRISP_SERVER" != crispd ] || within 15 shrunk
 	crictl imagefsinfo -o json | jq -e '.status.imageFilesystems[0].fsId.mountpoint | startswith("/")'
 }
 
