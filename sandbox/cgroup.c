@@ -163,9 +163,11 @@ char *cgroup_pod_path(const char *parent, const char *pod_id)
 	return parent[0] == '/' ? xstrdup(parent) : xasprintf("/%s", parent);
 }
 
-bool cgroup_pod_path_is_ours(const char *path)
+bool cgroup_pod_path_is_ours(const char *path, const char *pod_id)
 {
-	return str_has_prefix(path, DEFAULT_PARENT "/");
+	const char *name = strrchr(path, '/') + 1;
+
+	return str_has_prefix(name, "pod") && str_eq(name + 3, pod_id);
 }
 
 char *cgroup_container_path(const char *pod_path, const char *id)

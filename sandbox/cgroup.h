@@ -5,9 +5,8 @@
  *
  * The host has one of three views. v2: one unified hierarchy. v1: one hierarchy per controller. Hybrid: v1
  * controllers plus an empty v2 hierarchy at <mount>/unified; it is treated as v1 with one more hierarchy.
- * Paths ("/kubepods/burstable/podX") are the same in each hierarchy and relative to its mount. Each limit
- * inside a parent that the kubelet named is the kubelet's or the OCI runtime's business; this module only
- * makes folders and delegates controllers.
+ * Paths ("/kubepods/burstable/podX") are the same in each hierarchy and relative to its mount. This
+ * module makes folders and delegates controllers; limits are the OCI runtime's and cgroup_limits.h's.
  *
  * A struct cgroups is immutable after open: all functions are thread-safe. Waits are bounded by ctx.
  */
@@ -43,10 +42,10 @@ const char *cgroup_view_name(enum cgroup_view view); /* "v1", "v2", "hybrid" */
  */
 int cgroup_parent_check(const char *parent, struct err *err) MUST_CHECK;
 /* The absolute path of a pod's cgroup, malloc'd: parent as given, with the leading slash;
- * "/crisp.pods/pod<pod id>" for "". */
+ * "/crisp.pods/pod<pod id>" for "", "/pod<pod id>" for "/". */
 char *cgroup_pod_path(const char *parent, const char *pod_id);
-/* True for "/crisp.pods/...": made by us, so removed by us. What the kubelet named is never removed. */
-bool cgroup_pod_path_is_ours(const char *path);
+/* True for ".../pod<pod id>": made by us, so removed by us. What the kubelet named is never removed. */
+bool cgroup_pod_path_is_ours(const char *path, const char *pod_id);
 /* "<pod path>/crisp-<id>", malloc'd: the OCI spec's linux.cgroupsPath of a container. */
 char *cgroup_container_path(const char *pod_path, const char *id);
 
@@ -59,6 +58,11 @@ int cgroup_make(const struct cgroups *cgroups, const char *path, struct err *err
  * v2. */
 int cgroup_open(const struct cgroups *cgroups, const char *path, struct err *err) MUST_CHECK;
 bool cgroup_exists(const struct cgroups *cgroups, const char *path);
+
+/* Is the process in path or below, in all hierarchies that limit something (memory, cpu, pids, devices)?
+ * INTERNAL, naming where it is instead, when not; UNAVAILABLE when it has ended. */
+int cgroup_check_process(const struct cgroups *cgroups, const char *path, pid_t pid,
+			 struct err *err) MUST_CHECK;
 
 /* Kills every process in path and below and waits until none is left; absent is success. v2: cgroup.kill;
  * else freeze, signal through pidfds, thaw, again until empty. DEADLINE_EXCEEDED when something does not die

@@ -286,8 +286,11 @@ static int start_monitor(struct container *container, const struct image *image,
 	container->init = started.container;
 	container->monitor = started.monitor;
 	lock_drop(&container->lock);
+	pid_t init = started.container.pid;
 	started = (struct monitor_started){ PROCESS_INIT, PROCESS_INIT };
-	if (container_save(container, err) < 0)
+	/* A runtime that put it elsewhere is not believed: CVE-2025-47291. */
+	if (cgroup_check_process(container->owner->cgroups, container->cgroup_path, init, err) < 0 ||
+	    container_save(container, err) < 0)
 		return -1;
 	return container_watch(container, err);
 }

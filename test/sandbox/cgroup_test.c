@@ -143,11 +143,12 @@ static void test_paths(void **state)
 
 	(void)state;
 	assert_string_equal(ours, "/crisp.pods/podabc");
-	assert_true(cgroup_pod_path_is_ours(ours));
+	assert_true(cgroup_pod_path_is_ours(ours, "abc"));
 	assert_string_equal(given, "/kubepods/pod1");
-	assert_false(cgroup_pod_path_is_ours(given));
+	assert_false(cgroup_pod_path_is_ours(given, "abc"));
 	assert_string_equal(relative, "/kubepods");
 	assert_string_equal(whole, "/podabc");
+	assert_true(cgroup_pod_path_is_ours(whole, "abc"));
 	assert_string_equal(container, "/kubepods/pod1/crisp-def");
 }
 
@@ -278,6 +279,14 @@ static void kill_all(const struct view *view)
 	for (size_t i = 0; i < pids.len; i++)
 		seen |= pids.items[i] == second.pid;
 	assert_true(seen);
+	/* second is in `two`, which is below `one`. */
+	assert_int_equal(cgroup_check_process(view->cgroups, one, second.pid, &err), 0);
+	assert_int_equal(cgroup_check_process(view->cgroups, two, second.pid, &err), 0);
+	assert_int_equal(cgroup_check_process(view->cgroups, two, first.pid, &err), -1);
+	assert_int_equal(err.code, RPC_INTERNAL);
+	assert_non_null(strstr(err.text, one));
+	assert_int_equal(cgroup_check_process(view->cgroups, two, 0x7ffffff0, &err), -1);
+	assert_int_equal(err.code, RPC_UNAVAILABLE);
 	/* With processes inside it is not removed, and nobody waits forever. */
 	struct ctx ctx;
 	ctx_init(&ctx, clock_deadline_in(20 * NS_PER_MS));
