@@ -13,6 +13,7 @@
 #include "proto/message_json.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/pause.h"
+#include "sandbox/pod_resources.h"
 #include "sandbox/record.h"
 #include "sandbox/store.h"
 
@@ -74,6 +75,8 @@ struct pod *pod_new_take(struct sandboxes *owner, const char *id, struct arena *
 	pod->ns_dir = xasprintf("%s/ns/%s", owner->config->runroot, pod->id);
 	pod->cgroup_path = cgroup_pod_path(parent, pod->id);
 	pod->created_at = clock_real();
+	pod->overhead = pod->config->linux ? pod->config->linux->overhead : NULL;
+	pod->resources = pod->config->linux ? pod->config->linux->resources : NULL;
 	pod->pause = (struct process)PROCESS_INIT;
 	gate_init(&pod->gate);
 	lock_init(&pod->lock, "pod", LOCK_POD);
@@ -101,6 +104,7 @@ struct pod *pod_unref(struct pod *pod)
 	free(pod->run_dir);
 	free(pod->ns_dir);
 	free(pod->cgroup_path);
+	arena_free(pod->resources_arena);
 	arena_free(pod->arena);
 	free(pod);
 	return NULL;
@@ -131,7 +135,11 @@ bool pod_has_userns(const struct pod *pod)
 
 int pod_save_config(struct pod *pod, struct err *err)
 {
-	CLEANUP(json_decrefp) json_t *request = message_to_json(&pod->request->base, MESSAGE_JSON_SECRETS);
+	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
+	Cri__RunPodSandboxRequest now = *pod->request;
+
+	now.config = pod_resources_config(pod, arena);
+	CLEANUP(json_decrefp) json_t *request = message_to_json(&now.base, MESSAGE_JSON_SECRETS);
 	struct pod_config_record record = {
 		.version = RECORD_VERSION,
 		.created_at = pod->created_at,

@@ -52,6 +52,9 @@ struct pod {
 	struct process pause;
 	struct watch *watch;
 	struct strv ips;
+	/* The request's, then as last updated; changed inside the gate only. NULL: none. */
+	const Cri__LinuxContainerResources *overhead, *resources;
+	struct arena *resources_arena; /* holds both once updated */
 };
 
 /* The CRI metadata as one unambiguous string; malloc'd. */
@@ -73,7 +76,8 @@ const Cri__NamespaceOption *pod_namespace_options(const Cri__PodSandboxConfig *c
 
 /* state.json; the caller is inside the gate. */
 int pod_save(struct pod *pod, struct err *err) MUST_CHECK;
-/* config.json, once, before anything is made. */
+/* config.json, before anything is made and after an update; the caller is inside the gate, if others know the
+ * pod. */
 int pod_save_config(struct pod *pod, struct err *err) MUST_CHECK;
 
 /* Starts watching the pause process; its death makes the pod not ready. */

@@ -2,7 +2,7 @@
  * RunPodSandbox. The steps and what undoes them:
  *
  *   config.json         the record that this pod may exist: from here on a crash is undone at the next start
- *   cgroup              cgroup_remove (if it is ours)
+ *   cgroup, limits      cgroup_remove (if it is ours)
  *   pause + namespaces  pause_stop, namespaces_unpin
  *   files, shm, layers  pod_files_remove
  *   network             network_detach
@@ -21,6 +21,7 @@
 #include "sandbox/pause.h"
 #include "sandbox/pod_check.h"
 #include "sandbox/pod_files.h"
+#include "sandbox/pod_resources.h"
 #include "sandbox/store.h"
 #include "sandbox/strings.h"
 
@@ -135,8 +136,8 @@ static int build(struct pod *pod, const struct ctx *ctx, struct err *err)
 
 	files_spec(pod, arena, &files);
 	if (cgroup_make(pod->owner->cgroups, pod->cgroup_path, err) < 0 ||
-	    start_pause(pod, arena, &pause, ctx, err) < 0 || pod_files_make(&files, err) < 0 ||
-	    map_layers(pod, err) < 0 || attach(pod, arena, ctx, err) < 0)
+	    pod_resources_apply(pod, err) < 0 || start_pause(pod, arena, &pause, ctx, err) < 0 ||
+	    pod_files_make(&files, err) < 0 || map_layers(pod, err) < 0 || attach(pod, arena, ctx, err) < 0)
 		return -1;
 	if (pod_files_write_hosts(&files, (const char *const *)pod->ips.items, err) < 0)
 		return -1;
@@ -201,7 +202,8 @@ static int run(void *data, const struct ctx *ctx, char **ret, struct err *err)
 		return err_set(err, RPC_FAILED_PRECONDITION,
 			       "user namespaces: not supported by the runtime %s or this kernel",
 			       pod->handler->name);
-	if (check_sysctls(pod, err) < 0 || pod_check_host(pod->config, err) < 0)
+	if (check_sysctls(pod, err) < 0 || pod_resources_check(pod, err) < 0 ||
+	    pod_check_host(pod->config, err) < 0)
 		return -1;
 	if (make_dir(pod, err) < 0 || build(pod, ctx, err) < 0) {
 		undo(pod);

@@ -151,7 +151,7 @@ int pod_destroy(struct pod *pod, const struct ctx *ctx, struct err *err)
 	if (pod_halt(pod, ctx, err) < 0 || remove_containers(pod, ctx, err) < 0 ||
 	    leftovers_undo_of_pod(pod, ctx, err) < 0)
 		return -1;
-	if (cgroup_pod_path_is_ours(pod->cgroup_path) &&
+	if (cgroup_pod_path_is_ours(pod->cgroup_path, pod->id) &&
 	    cgroup_remove(pod->owner->cgroups, pod->cgroup_path, ctx, err) < 0)
 		return -1;
 	return store_discard(pod->owner, pod->owner->pods_dir, pod->id, err);

@@ -7,6 +7,7 @@
 #include "proto/map_entry.h"
 #include "proto/message.h"
 #include "proto/message_json.h"
+#include "sandbox/pod_resources.h"
 #include "sandbox/store.h"
 
 static Cri__PodSandboxMetadata *metadata_copy(const struct pod *pod, struct arena *arena)
@@ -80,7 +81,7 @@ static char *info_text(struct pod *pod, struct arena *arena)
 	json_object_set_new(info, "cgroupPath", json_string(pod->cgroup_path));
 	json_object_set_new(info, "namespaces", json_string(pod->ns_dir));
 	json_object_set_new(info, "runtimeHandler", json_string(pod->handler ? pod->handler->name : ""));
-	json_object_set_new(info, "config", message_to_json(&pod->config->base, 0));
+	json_object_set_new(info, "config", message_to_json(&pod_resources_config(pod, arena)->base, 0));
 	text = json_text(info);
 	return arena_strdup(arena, text);
 }

@@ -56,6 +56,10 @@ int pod_run(struct sandboxes *sandboxes, const struct ctx *ctx, const Cri__RunPo
 int pod_stop(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err) MUST_CHECK;
 int pod_remove(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id,
 	       struct err *err) MUST_CHECK;
+/* Changes the limits of the pod's cgroup and remembers them; what the request does not have stays as it is.
+ * FAILED_PRECONDITION: the pod is not ready, or the kernel refuses; then nothing has changed. */
+int pod_update_resources(struct sandboxes *sandboxes, const struct ctx *ctx,
+			 const Cri__UpdatePodSandboxResourcesRequest *request, struct err *err) MUST_CHECK;
 int pod_status(struct sandboxes *sandboxes, const char *id, bool verbose, struct arena *arena,
 	       Cri__PodSandboxStatusResponse *ret, struct err *err) MUST_CHECK;
 int pods_list(struct sandboxes *sandboxes, const Cri__PodSandboxFilter *filter, struct arena *arena,

@@ -31,8 +31,8 @@ struct userns {
 
 /* False: the host's user namespace. options may be NULL and must have been checked. */
 bool userns_of(const Cri__UserNamespace *options, struct userns *ret);
-/* INVALID_ARGUMENT for another mode, for mappings with NODE, for not exactly one range each, for ranges that end beyond 32 bits, have
- * no id 0 inside or are the host's root. NULL is fine. */
+/* INVALID_ARGUMENT for another mode, for mappings with NODE, for not exactly one range each, for ranges that
+ * end beyond 32 bits, have no id 0 inside or are the host's root. NULL is fine. */
 int userns_check(const Cri__UserNamespace *options, struct err *err) MUST_CHECK;
 bool userns_equal(const Cri__UserNamespace *a, const Cri__UserNamespace *b);
 

@@ -25,6 +25,7 @@ suite_start() {
 	container=$(create_container "$pod" warm-up first)
 	crictl start "$container" >/dev/null
 	crictl exec -s "$container" true
+	run_pod without-parent 'del(.linux.cgroup_parent)' >/dev/null
 	remove_pods
 	census_settled >"$BATS_FILE_TMPDIR/census"
 }

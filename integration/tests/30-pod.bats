@@ -216,6 +216,66 @@ silent() {
 	is "$(in_container "$two" cat /proc/sys/kernel/shm_rmid_forced)" 0
 }
 
+# limit_of POD FILE: of the memory or cpu hierarchy, from the pod's own cgroup.
+limit_of() {
+	cat "/sys/fs/cgroup/${2%%.*}$(crictl inspectp "$1" | jq -r .info.cgroupPath)/$2"
+}
+
+update_pod() { # POD JSON: prints the code
+	rpc_code UpdatePodSandboxResources "{\"pod_sandbox_id\": \"$1\", $2}"
+}
+
+LIMITED='.linux.resources = {memory_limit_in_bytes: 134217728, cpu_shares: 512, cpu_quota: 50000, cpu_period: 100000}
+	| .linux.overhead = {memory_limit_in_bytes: 33554432, cpu_shares: 128, cpu_quota: 10000, cpu_period: 100000}'
+
+@test "a cgroup of the pod's own is limited by overhead and resources, and UpdatePodSandboxResources changes that" {
+	only_crisp
+	[ -d /sys/fs/cgroup/memory ] || skip "no v1 memory controller in this view"
+	local pod container
+	pod=$(run_pod limited "del(.linux.cgroup_parent) | $LIMITED")
+	is "$(limit_of "$pod" memory.limit_in_bytes)" 167772160
+	is "$(limit_of "$pod" cpu.shares) $(limit_of "$pod" cpu.cfs_quota_us)" "640 60000"
+	container=$(run_container "$pod" limited eater '.command = ["sh", "-c", "sleep 1000"]')
+	is "$(update_pod "$pod" '"resources": {"memory_limit_in_bytes": 268435456, "cpu_shares": 1024}')" OK
+	is "$(limit_of "$pod" memory.limit_in_bytes)" 301989888 "overhead stays"
+	is "$(limit_of "$pod" cpu.shares)" 1152
+	# refused: nothing changes
+	is "$(update_pod "$pod" '"resources": {"memory_limit_in_bytes": 1, "cpu_shares": 2}, "overhead": {}')" FailedPrecondition
+	is "$(update_pod "$pod" '"resources": {"cpu_shares": -5}')" InvalidArgument
+	is "$(limit_of "$pod" memory.limit_in_bytes) $(limit_of "$pod" cpu.shares)" "301989888 1152"
+	stop_server KILL
+	start_server
+	is "$(crictl inspectp "$pod" | jq -r '.info.config.linux | "\(.resources.memoryLimitInBytes) \(.overhead.memoryLimitInBytes)"')" \
+		"268435456 33554432" "after a restart"
+	is "$(update_pod "$pod" '"overhead": {}')" OK
+	is "$(limit_of "$pod" memory.limit_in_bytes)" 268435456
+	crictl stopp "$pod" >/dev/null
+	is "$(update_pod "$pod" '"overhead": {}')" FailedPrecondition
+	is "$(update_pod 0123456789abcdef '"overhead": {}')" NotFound
+}
+
+@test "in the kubelet's cgroup of a pod, limits that are in force move, and none is added; a shared parent is left alone" {
+	only_crisp
+	[ -d /sys/fs/cgroup/memory ] || skip "no v1 memory controller in this view"
+	local pod uid=6f0c-11 unlimited
+	unlimited=$(cat /sys/fs/cgroup/memory/memory.limit_in_bytes)
+	mkdir /sys/fs/cgroup/memory/kubepods
+	mkdir "/sys/fs/cgroup/memory/kubepods/pod$uid"
+	pod=$(run_pod kubelet ".metadata.uid = \"$uid\" | .linux.cgroup_parent = \"/kubepods/pod$uid\" | $LIMITED")
+	is "$(limit_of "$pod" memory.limit_in_bytes)" "$unlimited"
+	is "$(update_pod "$pod" '"resources": {"memory_limit_in_bytes": 268435456, "cpu_shares": 1024}')" OK
+	is "$(limit_of "$pod" memory.limit_in_bytes)" "$unlimited"
+	is "$(limit_of "$pod" cpu.shares)" 1152
+	echo 536870912 >"/sys/fs/cgroup/memory/kubepods/pod$uid/memory.limit_in_bytes"
+	is "$(update_pod "$pod" '"resources": {"memory_limit_in_bytes": 402653184}')" OK
+	is "$(limit_of "$pod" memory.limit_in_bytes)" 436207616
+	remove_pods
+	find /sys/fs/cgroup/*/kubepods -depth -type d -exec rmdir {} +
+	pod=$(run_pod shared "$LIMITED")
+	is "$(update_pod "$pod" '"resources": {"memory_limit_in_bytes": 268435456}')" OK
+	is "$(limit_of "$pod" memory.limit_in_bytes)" "$unlimited"
+}
+
 @test "the same identity again gives the same pod; another attempt is another pod" {
 	only_crisp
 	local file pod

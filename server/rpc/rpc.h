@@ -48,6 +48,7 @@ extern const struct rpc rpc_container_status;
 extern const struct rpc rpc_reopen_container_log;
 extern const struct rpc rpc_exec_sync;
 extern const struct rpc rpc_update_runtime_config;
+extern const struct rpc rpc_update_pod_sandbox_resources;
 extern const struct rpc rpc_status;
 extern const struct rpc rpc_runtime_config;
 extern const struct rpc rpc_list_images;

@@ -44,7 +44,7 @@ const struct rpc *const rpc_table[] = {
 	&rpc_unimplemented[RPC_LIST_POD_SANDBOX_METRICS],
 	&rpc_unimplemented[RPC_STREAM_POD_SANDBOX_METRICS],
 	&rpc_runtime_config,
-	&rpc_unimplemented[RPC_UPDATE_POD_SANDBOX_RESOURCES],
+	&rpc_update_pod_sandbox_resources,
 
 	/* ImageService */
 	&rpc_list_images,
