@@ -158,17 +158,21 @@ struct wanted {
 	struct map keys;
 };
 
+static bool layer_used(void *data, const char *chain)
+{
+	struct images *images = data;
+
+	if (!images->options.layer_in_use || !images->options.layer_in_use(images->options.data, chain))
+		return false;
+	atomic_store(&images->leftovers, true);
+	return true;
+}
+
 static bool keep_layer(void *data, const char *chain)
 {
 	struct wanted *wanted = data;
-	const struct images_options *options = &wanted->images->options;
 
-	if (map_get(&wanted->keys, chain))
-		return true;
-	if (!options->layer_in_use || !options->layer_in_use(options->data, chain))
-		return false;
-	atomic_store(&wanted->images->leftovers, true);
-	return true;
+	return map_get(&wanted->keys, chain) || layer_used(wanted->images, chain);
 }
 
 static bool keep_blob(void *data, const char *digest)
@@ -186,6 +190,7 @@ static void collect(struct images *images)
 	map_init(&wanted.keys, NULL);
 	atomic_store(&images->leftovers, catalog_layers(images->catalog, &wanted.keys));
 	layers_collect(images->layers, keep_layer, &wanted);
+	layers_collect_replaced(images->layers, layer_used, images);
 	map_done(&wanted.keys);
 
 	map_init(&wanted.keys, NULL);
@@ -387,6 +392,8 @@ static int run_job(void *data, const struct ctx *ctx, char **ret, struct err *er
 		clean_up(images, err);
 		return -1;
 	}
+	if (layers_any_replaced(images->layers))
+		images_collect(images);
 	*ret = xstrdup(id);
 	return 0;
 }

@@ -269,7 +269,7 @@ static int put_in_place(struct layers *layers, const struct layers_place *place,
 		return 0;
 	/* Remains of a layer that is lost, or that could not be removed. */
 	if ((errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR) &&
-	    layers_set_aside(layers, hex) == 0 && renameat(layers->tmp, draft->name, layers->dir, hex) == 0)
+	    layers_set_aside(layers, chain) == 0 && renameat(layers->tmp, draft->name, layers->dir, hex) == 0)
 		return 0;
 	return err_errno(err, "move layer %s into place", hex);
 }

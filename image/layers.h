@@ -90,6 +90,12 @@ char *layers_path(const struct digest *chain);
 /* Removes layers that are not held and for which keep() is false, and parked drafts; keep runs under no lock
  * of layers. A layer is gone from the store when this returns, its files go in the background. */
 void layers_collect(struct layers *layers, bool (*keep)(void *data, const char *chain), void *data);
+/* When a lost layer is made anew, a container may still run on its old files: those are set aside, and
+ * deleted by this once in_use() is false for the layer; it runs under no lock of layers. Across restarts,
+ * too. */
+void layers_collect_replaced(struct layers *layers, bool (*in_use)(void *data, const char *chain),
+			     void *data);
+bool layers_any_replaced(struct layers *layers);
 void layers_usage(struct layers *layers, struct tree_usage *ret);
 
 #endif

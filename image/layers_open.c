@@ -3,8 +3,8 @@
  *
  * A layer found at open without a readable layer.json is the trace of a crash in the middle of a power-loss
  * window or of a removal, or the disk has failed. It counts as lost: the first layers_collect() removes it,
- * unless a container runs on it. Everything in tmp/ is removed at once: in the background, since it may be
- * large.
+ * unless a container runs on it. What is in tmp/ is removed at once: in the background, since it may be
+ * large. Only what a container may run on, old files of layers that were made anew, waits there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -69,26 +69,63 @@ char *layers_tmp_name(void)
 	return xasprintf("layer-%s", id);
 }
 
-static int sweep(struct layers *layers, struct err *err)
-{
-	CLEANUP(strv_done) struct strv names = STRV_INIT;
+/* "old-<hex of the chain ID>-<random>" */
+static const char old_prefix[] = "old-";
 
-	if (dir_list(layers->tmp, ".", &names, err) < 0)
-		return -1;
-	for (size_t i = 0; i < names.len; i++)
-		layers_delete_later(layers, xstrdup(names.items[i]));
-	return 0;
+static void add_replaced(struct layers *layers, const char *name, const char *chain)
+{
+	lock_take(&layers->lock);
+	map_put(&layers->replaced, name, xstrdup(chain));
+	lock_drop(&layers->lock);
 }
 
-/* Moves what has a layer's name but is none out of the way. */
-int layers_set_aside(struct layers *layers, const char *hex)
+int layers_set_aside(struct layers *layers, const char *chain)
 {
-	CLEANUP(freep) char *name = layers_tmp_name();
+	CLEANUP(freep) char *random = layers_tmp_name();
+	const char *hex = strchr(chain, ':') + 1;
+	CLEANUP(freep) char *name = xasprintf("%s%s-%s", old_prefix, hex, random);
 
 	if (renameat(layers->dir, hex, layers->tmp, name) < 0)
 		return -1;
-	layers_delete_later(layers, TAKE(name));
+	add_replaced(layers, name, chain);
 	return 0;
+}
+
+bool layers_any_replaced(struct layers *layers)
+{
+	bool any;
+
+	lock_take(&layers->lock);
+	any = map_len(&layers->replaced) > 0;
+	lock_drop(&layers->lock);
+	return any;
+}
+
+static void delete_replaced(struct layers *layers, const char *name)
+{
+	bool ours;
+
+	lock_take(&layers->lock);
+	ours = map_del(&layers->replaced, name);
+	lock_drop(&layers->lock);
+	if (ours)
+		layers_delete_later(layers, xstrdup(name));
+}
+
+void layers_collect_replaced(struct layers *layers, bool (*in_use)(void *data, const char *chain), void *data)
+{
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+	CLEANUP(strv_done) struct strv chains = STRV_INIT;
+
+	lock_take(&layers->lock);
+	map_for_each (slot, &layers->replaced) {
+		strv_add(&names, slot->key);
+		strv_add(&chains, slot->value);
+	}
+	lock_drop(&layers->lock);
+	for (size_t i = 0; i < names.len; i++)
+		if (!in_use(data, chains.items[i]))
+			delete_replaced(layers, names.items[i]);
 }
 
 /* The digest in a directory's name: sha256 and sha512 differ in length. */
@@ -101,6 +138,42 @@ static bool chain_of_name(const char *name, char text[DIGEST_TEXT_SIZE])
 		return false;
 	snprintf(text, DIGEST_TEXT_SIZE, "%s:%s", strlen(name) == 128 ? "sha512" : "sha256", name);
 	return digest_parse(text, &digest, &ignored) == 0;
+}
+
+/* Whether a container uses it is not known yet. */
+static bool is_replaced(const char *name, char chain[DIGEST_TEXT_SIZE])
+{
+	CLEANUP(freep) char *hex = NULL;
+
+	if (!str_has_prefix(name, old_prefix))
+		return false;
+	name += strlen(old_prefix);
+	hex = xstrndup(name, strcspn(name, "-"));
+	return chain_of_name(hex, chain);
+}
+
+static int sweep(struct layers *layers, struct err *err)
+{
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+	char chain[DIGEST_TEXT_SIZE];
+
+	if (dir_list(layers->tmp, ".", &names, err) < 0)
+		return -1;
+	for (size_t i = 0; i < names.len; i++)
+		if (is_replaced(names.items[i], chain))
+			add_replaced(layers, names.items[i], chain);
+		else
+			layers_delete_later(layers, xstrdup(names.items[i]));
+	return 0;
+}
+
+/* Moves what is no layer out of the way. */
+static void throw_out(struct layers *layers, const char *name)
+{
+	CLEANUP(freep) char *to = layers_tmp_name();
+
+	if (renameat(layers->dir, name, layers->tmp, to) == 0) /* else the next start tries again */
+		layers_delete_later(layers, TAKE(to));
 }
 
 static int load_one(struct layers *layers, const char *name, const char *chain, struct err *err)
@@ -133,7 +206,7 @@ static int load(struct layers *layers, struct err *err)
 		char chain[DIGEST_TEXT_SIZE];
 
 		if (!chain_of_name(names.items[i], chain))
-			(void)layers_set_aside(layers, names.items[i]); /* else the next start tries again */
+			throw_out(layers, names.items[i]);
 		else if (load_one(layers, names.items[i], chain, err) < 0)
 			return -1;
 	}
@@ -163,6 +236,7 @@ int layers_open(int root, struct pool *pool, struct layers **ret, struct err *er
 	list_init(&layers->waiters);
 	map_init(&layers->known, free);
 	map_init(&layers->parked, layers_free_parked);
+	map_init(&layers->replaced, free);
 	layers->tmp = dir_make(root, "tmp", 0700, err);
 	if (layers->tmp >= 0)
 		layers->dir = dir_make(root, "layers", 0700, err);
@@ -183,6 +257,7 @@ struct layers *layers_free(struct layers *layers)
 		cond_wait(&layers->deleted, &layers->lock);
 	lock_drop(&layers->lock);
 	map_done(&layers->parked); /* their files are swept at the next start */
+	map_done(&layers->replaced);
 	map_done(&layers->known);
 	gate_done(&layers->syncer);
 	fd_closep(&layers->tmp);

@@ -32,6 +32,8 @@ struct layers {
 	struct list waiters; /* under lock: struct waiter */
 	struct map known;    /* under lock: chain ID text -> struct stored */
 	struct map parked;   /* under lock: chain ID text -> struct layer_draft, finished but unpublished */
+	struct map replaced; /* under lock: name below tmp/ -> chain ID text, of lost files that were made
+				anew */
 	struct tree_usage usage; /* under lock: of all present and parked ones */
 	size_t deleting;         /* under lock: background deletions */
 };
@@ -45,8 +47,8 @@ struct waiter {
 void layers_delete_later(struct layers *layers, char *name_take);
 /* A free name below tmp/. malloc'd. */
 char *layers_tmp_name(void);
-/* Moves what has a layer's name (in layers/) but is none out of the way. */
-int layers_set_aside(struct layers *layers, const char *hex);
+/* Moves what has a layer's name in layers/ into tmp/, for layers_collect_replaced(). -1 with errno. */
+int layers_set_aside(struct layers *layers, const char *chain);
 void layers_free_parked(void *draft); /* malloc'd struct layer_draft; its files stay */
 
 #endif

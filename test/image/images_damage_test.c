@@ -142,6 +142,38 @@ static void test_duplicates(void **state)
 	assert_true(scene_has(scene, app));
 }
 
+/* A container runs on a layer that is found damaged and pulled again: it keeps its files until it ends. */
+static void test_damage_in_use(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(freep) char *record = NULL;
+	CLEANUP(fd_closep) int diff = -1;
+	struct image *image;
+
+	check_pull(scene, app, scene->app.config_digest);
+	image = scene_find(scene, app);
+	snprintf(scene->in_use, sizeof(scene->in_use), "%s", image->layers.items[0]);
+	image_unref(image);
+	record = xasprintf("root/layers/%s/layer.json", scene->in_use + 7);
+	CLEANUP(freep) char *path = xasprintf("root/layers/%s/diff", scene->in_use + 7);
+
+	diff = openat(scene->scratch.dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* as overlayfs has it */
+	images_free(scene->images);
+	put_file(scene->scratch.dir, record, "");
+	scene_open(scene);
+	images_collect(scene->images);
+	assert_int_equal(faccessat(diff, "etc/base", F_OK, 0), 0);
+	check_pull(scene, app, scene->app.config_digest);
+	scene_reopen(scene);
+	images_collect(scene->images);
+	assert_int_equal(faccessat(diff, "etc/base", F_OK, 0), 0);
+	assert_int_equal(count_files(scene, "tmp"), 1);
+	scene->in_use[0] = '\0';
+	images_release(scene->images);
+	check_tmp_empties(scene);
+	assert_true(scene_has(scene, app));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_setup, scene_teardown)
 
 int main(void)
@@ -149,6 +181,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_damage),
 		TEST(test_duplicates),
+		TEST(test_damage_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -313,6 +313,7 @@ static void test_in_the_way(void **state)
 	put_file(scene->scratch.dir, file, "x");
 	make_layer(scene, 0);
 	assert_int_equal(faccessat(scene->scratch.dir, file, F_OK, 0), -1);
+	layers_collect_replaced(scene->layers, keep_none, NULL);
 	check_tmp_empties(scene);
 }
 
@@ -384,6 +385,39 @@ static void test_gone(void **state)
 	check_usage(scene, 0, 0);
 }
 
+/* What a container runs on outlives the repair of its layer, and a restart. */
+static void test_replaced(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(freep) char *path = layers_path(&scene->chains[0]);
+	CLEANUP(freep) char *file = xasprintf("%s/old", path);
+	CLEANUP(fd_closep) int old = -1;
+	char text[DIGEST_TEXT_SIZE];
+	struct err err = { 0 };
+
+	digest_text(&scene->chains[0], text);
+	make_layer(scene, 0);
+	put_file(scene->scratch.dir, file, "x");
+	old = openat(scene->scratch.dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* as overlayfs has it */
+	layers_lose(scene->layers, text);
+	assert_false(layers_any_replaced(scene->layers));
+	make_layer(scene, 0);
+	for (int round = 0; round < 2; round++) {
+		assert_true(layers_any_replaced(scene->layers));
+		layers_collect_replaced(scene->layers, keep_all, NULL);
+		layers_collect(scene->layers, keep_all, NULL);
+		assert_int_equal(faccessat(old, "old", F_OK, 0), 0);
+		assert_int_equal(faccessat(scene->scratch.dir, file, F_OK, 0), -1);
+		layers_free(scene->layers);
+		assert_ok(layers_open(scene->scratch.dir, scene->pool, &scene->layers, &err));
+		assert_true(has(scene, 0));
+	}
+	layers_collect_replaced(scene->layers, keep_none, NULL);
+	assert_false(layers_any_replaced(scene->layers));
+	check_tmp_empties(scene);
+	assert_true(has(scene, 0));
+}
+
 static void test_sync(void **state)
 {
 	struct scene *scene = *state;
@@ -427,6 +461,7 @@ static void test_sync_fails(void **state)
 
 	assert_int_equal(faccessat(scene->scratch.dir, file, F_OK, 0), 0);
 	check_usage(scene, 4096 * 6, 6);
+	layers_collect_replaced(scene->layers, keep_none, NULL);
 	check_tmp_empties(scene);
 }
 
@@ -483,6 +518,7 @@ int main(void)
 		TEST(test_in_the_way),
 		TEST(test_park),
 		TEST(test_gone),
+		TEST(test_replaced),
 		TEST(test_sync),
 		TEST(test_sync_fails),
 	};
