@@ -1,4 +1,5 @@
-/* Image configs: what is kept, what is dropped, what is refused; and chain IDs. */
+/* Image configs, lessons, bad input 36: what is kept, what is dropped, what is refused; and chain IDs. Labels
+ * are nowhere but in the JSON that "verbose" shows, CVE-2026-53488. */
 #include "test/base/check.h"
 
 #include "image/image_config.h"
@@ -58,6 +59,7 @@ static void test_env(void **state UNUSED)
 	assert_string_equal(config.env.items[0], "GOOD=a=b");
 }
 
+/* CVE-2022-23648 */
 static void test_volumes(void **state UNUSED)
 {
 	CLEANUP(image_config_done) struct image_config config = { 0 };

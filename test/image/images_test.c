@@ -488,6 +488,36 @@ static void *remove_all(void *data)
 	return NULL;
 }
 
+static void check_private(struct scene *scene, const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(scene->scratch.dir, path, &st, AT_SYMLINK_NOFOLLOW), 0);
+	if ((st.st_mode & 077) != 0)
+		fail_msg("%s has mode %o", path, st.st_mode);
+}
+
+/* CVE-2021-41103, CVE-2024-25621: setuid programs of images are out of the reach of the node's users. */
+static void test_private(void **state)
+{
+	static const char *const places[] = { "root", "root/layers", "root/images", "root/blobs",
+					      "root/tmp" };
+	struct scene *scene = *state;
+	mode_t mask = umask(0);
+
+	scene_reopen(scene);
+	check_pull(scene, "plain.test/team/app:v1", scene->app.config_digest);
+	umask(mask);
+	CLEANUP(image_unrefp) struct image *image = scene_find(scene, scene->app.config_digest);
+	CLEANUP(freep) char *record = xasprintf("root/images/%s.json", scene->app.config_digest + 7);
+	CLEANUP(freep) char *layer = xasprintf("root/layers/%s", image->layers.items[0] + 7);
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++)
+		check_private(scene, places[i]);
+	check_private(scene, record);
+	check_private(scene, layer);
+}
+
 /* Lessons, fault 37: an image that a pull has answered is whole, whatever is removed meanwhile. */
 static void test_remove_against_pull(void **state)
 {
@@ -533,6 +563,7 @@ int main(void)
 		TEST(test_ambiguous_prefix),
 		TEST(test_sweep),
 		TEST(test_reload),
+		TEST(test_private),
 		TEST(test_remove_against_pull),
 	};
 

@@ -1,4 +1,5 @@
-/* Decompression in pieces of every size, members and frames in a row, and broken streams. */
+/* Decompression in pieces of every size; and lessons, bad input 38: truncated streams, members and frames in
+ * a row, junk behind them, a huge window. The bomb is in unpack_test.c. */
 #include "test/base/check.h"
 
 #include <zstd.h>

@@ -235,6 +235,7 @@ static ssize_t xattr_len(struct scene *scene, const char *path, const char *name
 	return fgetxattr(fd, name, NULL, 0);
 }
 
+/* Lessons, bad input 37: capabilities are kept, what overlayfs or an LSM would obey is dropped. */
 static void test_xattrs(void **state)
 {
 	struct scene *scene = *state;
@@ -378,6 +379,7 @@ static void test_zstd_chunked(void **state)
 }
 
 /* What follows the end of the tar belongs to the digests too. */
+/* Lessons, bad input 37: what lies behind the archive's end counts for the digests only. */
 static void test_trailing(void **state)
 {
 	struct scene *scene = *state;

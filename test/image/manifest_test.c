@@ -1,4 +1,5 @@
-/* Manifests and indexes: what is read, what is refused, which platform is chosen. */
+/* Manifests and indexes, lessons, bad input 35: what is read, what is refused (no layers: CVE-2026-24054),
+ * which platform is chosen. */
 #include "test/base/check.h"
 
 #include "image/manifest.h"
@@ -57,6 +58,7 @@ static void test_good(void **state UNUSED)
 		   NULL, false);
 }
 
+/* CVE-2021-41190: one digest, one reading. */
 static void test_kinds(void **state UNUSED)
 {
 	check_bad(HEAD CONFIG "," LAYERS ",\"manifests\":[]}", NULL, "both");

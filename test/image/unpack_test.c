@@ -1,4 +1,8 @@
-/* Hostile tar streams: ways out of the directory, and ways to make the reader use too much. */
+/*
+ * Lessons, bad input 37, hostile tar streams: ways out of the directory (there is a canary beside it), and
+ * ways to make the reader use too much. What of a layer is dropped or translated, and trailing junk, is in
+ * layer_test.c.
+ */
 #include "test/image/layer_scene.h"
 
 #include "image/unpack.h"
@@ -376,6 +380,7 @@ static void test_too_many_names(void **state)
 }
 
 /* Bad input 38: a thousand to one. */
+/* Lessons, bad input 38: 1000 to 1. */
 static void test_bomb(void **state)
 {
 	struct scene *scene = *state;
@@ -404,6 +409,7 @@ static void test_truncated_tar(void **state)
 	check_code(scene, unpack_tar(scene), RPC_INVALID_ARGUMENT);
 }
 
+/* CVE-2021-20291: neither the decompressor nor the reader of tar waits for the other one. */
 static void test_no_tar(void **state)
 {
 	struct scene *scene = *state;
