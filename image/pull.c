@@ -89,14 +89,25 @@ static int ask_keyring(void *data, const struct ctx *ctx, const char *host, cons
 	return keyring_find(&keyring, ctx, host, repository, ret, err);
 }
 
-/* The CRI's credentials are for the registry that the reference names: a mirror does not get them. */
+/* The CRI's credentials are for the registry that the name says: neither a mirror gets them, nor another host
+ * that registries.conf has put in its place. */
+static bool is_named(const struct attempt *attempt, const struct registry_endpoint *endpoint)
+{
+	size_t len = strlen(endpoint->host);
+
+	return !endpoint->mirror && strncmp(attempt->name, endpoint->host, len) == 0 &&
+	       attempt->name[len] == '/';
+}
+
 static int add_source(struct attempt *attempt, const struct registry_endpoint *endpoint, struct err *err)
 {
 	const struct credentials_source source = { ask_keyring, (void *)attempt->env };
 	CLEANUP(credentials_done) struct credentials credentials = { 0 };
+	CLEANUP(credentials_done) struct credentials unused = { 0 };
 
-	if (!endpoint->mirror &&
-	    credentials_from_cri(attempt->request->auth, endpoint->host, &credentials, err) < 0)
+	/* Bad ones are refused all the same. */
+	if (credentials_from_cri(attempt->request->auth, endpoint->host,
+				 is_named(attempt, endpoint) ? &credentials : &unused, err) < 0)
 		return -1;
 	attempt->sources.repos[attempt->sources.len++] =
 		registry_repo_new(attempt->env->registry, endpoint, &credentials, &source);

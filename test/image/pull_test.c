@@ -103,17 +103,21 @@ static void wants_password(struct fake_request *request, void *data UNUSED, bool
 	fake_reply_text(request, 401, "WWW-Authenticate: Basic realm=\"x\"\r\n", "");
 }
 
-/* What the kubelet gives for a registry is not for its mirror. */
+/* What the kubelet gives for a registry is neither for its mirror nor for who stands in for it. */
 static void test_credentials_and_mirror(void **state)
 {
 	const struct image_auth auth = { .username = "me", .password = "pw" };
 	struct scene *scene = *state;
+	CLEANUP(freep) char *named = xasprintf("%s/team/app:v1", fake_server_host(scene->server));
 	CLEANUP(freep) char *id = NULL;
 	struct err err = { 0 };
 
 	fake_content_fault(&scene->mirror_content, wants_password);
 	fake_content_fault(&scene->content, wants_password);
 	assert_fails(scene_pull(scene, "reg.test/team/app:v1", &auth, &id, &err), RPC_UNAUTHENTICATED);
+	assert_int_equal(scene_asked(scene, "auth=Basic"), 0);
+	assert_fails(scene_pull(scene, named, &auth, &id, &err), RPC_UNAUTHENTICATED);
+	assert_int_equal(fake_server_count(scene->mirror, "GET"), 2);
 	assert_int_equal(fake_server_count(scene->mirror, "auth=Basic"), 0);
 	assert_int_equal(scene_asked(scene, "auth=Basic bWU6cHc="), 1);
 }

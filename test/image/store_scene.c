@@ -46,8 +46,11 @@ static void configure(struct scene *scene)
 			  "[[registry]]\nprefix = \"plain.test\"\nlocation = \"%s\"\ninsecure = true\n"
 			  "[[registry]]\nprefix = \"reg.test\"\nlocation = \"%s\"\ninsecure = true\n"
 			  "[[registry.mirror]]\nlocation = \"%s\"\ninsecure = true\n"
+			  "[[registry]]\nlocation = \"%s\"\ninsecure = true\n"
+			  "[[registry.mirror]]\nlocation = \"%s\"\ninsecure = true\n"
 			  "[[registry]]\nprefix = \"blocked.test\"\nblocked = true\n",
 			  fake_server_host(scene->server), fake_server_host(scene->server),
+			  fake_server_host(scene->mirror), fake_server_host(scene->server),
 			  fake_server_host(scene->mirror));
 	CLEANUP(freep)
 	char *toml = xasprintf("[crisp]\nroot = \"%s/root\"\nrunroot = \"%s/run\"\n[crisp.image]\n"

@@ -1,8 +1,8 @@
 /*
  * A store on disk beside two fake registries, for the tests of image/images.h: team/app:v1, an image of three
  * layers (gzip, plain, zstd), is served as plain.test/team/app:v1, and as reg.test/team/app:v1 behind an
- * (empty) mirror. blocked.test is blocked. The scratch directory has the store's policy.json, which accepts
- * all, and is where auth.json may be put.
+ * (empty) mirror; so it is under its own name, that of the server. blocked.test is blocked. The scratch
+ * directory has the store's policy.json, which accepts all, and is where auth.json may be put.
  */
 #ifndef TEST_IMAGE_STORE_SCENE_H
 #define TEST_IMAGE_STORE_SCENE_H
