@@ -338,6 +338,9 @@ pull_together() { # NAME...
 	only_crisp
 	refused Unknown PullImage '{"image": {"image": "127.0.0.1:1/any/thing:1"}}'
 	like "$(rpc_text)" '^RegistryUnavailable: 127\.0\.0\.1:1: '
+	# crictl shares the kubelet's client (k8s.io/cri-client).
+	run crictl pull 127.0.0.1:1/any/thing:1
+	like "$output" 'pulling image: RegistryUnavailable: 127\.0\.0\.1:1: '
 }
 
 @test "ten pulls of one image at a time give one image" {

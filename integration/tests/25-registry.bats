@@ -115,6 +115,8 @@ pulls() {
 		>/etc/containers/policy.json
 	pulls Unknown '{"username": "me", "password": "pw"}'
 	like "$(rpc_text)" '^SignatureValidationFailed: '
+	run crictl pull --creds me:pw "$IMAGE"
+	like "$output" 'pulling image: SignatureValidationFailed: '
 	printf '{"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k"}]}\n' >/etc/containers/policy.json
 	pulls Unknown '{"username": "me", "password": "pw"}'
 	like "$(rpc_text)" "^SignatureValidationFailed: .*can't be verified yet"
