@@ -124,6 +124,7 @@ static int fetch_from(struct assembly *assembly, size_t i, struct registry_conn 
 		.diff_id = &assembly->job->diff_ids->items[i],
 		.limits = &layer_limits_default,
 		.root = draft->root,
+		.sync_soon = assembly->job->sync_soon,
 	};
 
 	if (registry_open_blob(conn, &assembly->ctx, descriptor, err) < 0)

@@ -9,6 +9,7 @@
 #ifndef IMAGE_ASSEMBLY_H
 #define IMAGE_ASSEMBLY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/ctx.h"
@@ -30,6 +31,7 @@ struct assembly_job {
 	const struct diff_ids *diff_ids; /* as many as the manifest has layers */
 	const struct digest *chains;     /* their chain IDs */
 	size_t parallel_max;             /* threads, the caller's included; at least 1 */
+	bool sync_soon;                  /* the caller will wait for the layers to be on the disk */
 };
 
 /* On success every layer is held: the caller releases them. On failure none is; those that were complete stay

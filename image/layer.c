@@ -115,7 +115,8 @@ int layer_unpack(const struct layer_input *input, struct layer_output *ret, stru
 	const struct byte_source diff = { diff_next, &stream };
 
 	stream.inflate = inflate_new(&blob);
-	if (unpack(&diff, tree, err) < 0 || drain(&stream, err) < 0 || check_digests(&stream, err) < 0)
+	if (unpack(&diff, tree, input->sync_soon, err) < 0 || drain(&stream, err) < 0 ||
+	    check_digests(&stream, err) < 0)
 		return -1;
 	ret->usage = *layer_tree_usage(tree);
 	layer_tree_implied(tree, &ret->implied);

@@ -31,7 +31,8 @@ struct layer_input {
 	const struct digest *digest;  /* of the blob */
 	const struct digest *diff_id; /* of the uncompressed tar */
 	const struct layer_limits *limits;
-	int root; /* an empty directory opened for reading */
+	int root;       /* an empty directory opened for reading */
+	bool sync_soon; /* see unpack() */
 };
 
 struct layer_output {

@@ -317,6 +317,7 @@ static int fetch_layers(struct attempt *attempt, struct err *err)
 		.diff_ids = &diff_ids,
 		.chains = chains,
 		.parallel_max = (size_t)attempt->env->config->image.max_parallel_downloads,
+		.sync_soon = attempt->env->config->image.sync,
 	};
 
 	if (assembly_run(&job, attempt->ctx, err) < 0)

@@ -11,6 +11,7 @@
 #include <archive_entry.h>
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -20,6 +21,10 @@
 #include "base/str.h"
 
 enum { XATTRS_MAX = 64, XATTR_VALUE_MAX = 64 * 1024 };
+enum {
+	FLUSH_STEP = 8 * 1024 * 1024, /* bytes of a file that the disk is given at a time */
+	FLUSH_MIN = 1024 * 1024, /* smaller files are left to the sync: each would be a request of its own */
+};
 
 struct unpack {
 	const struct byte_source *source;
@@ -27,6 +32,7 @@ struct unpack {
 	uint64_t header_bytes; /* read since the last member's data ended */
 	bool in_header;
 	bool source_failed;
+	bool sync_soon;
 	struct err *err;
 };
 
@@ -127,6 +133,17 @@ static int pwrite_all(int fd, const uint8_t *data, size_t len, int64_t offset)
 	return 0;
 }
 
+/* [offset, end) has been written, maybe as the file's last: begins to put on the disk what is due. A disk
+ * that fails is for the sync to tell. */
+static void flush_data(const struct unpack *unpack, int fd, int64_t offset, int64_t end, bool last)
+{
+	int64_t begin = offset - offset % FLUSH_STEP;
+	int64_t until = last ? end : end - end % FLUSH_STEP;
+
+	if (unpack->sync_soon && begin < until && end >= FLUSH_MIN)
+		(void)sync_file_range(fd, begin, until - begin, SYNC_FILE_RANGE_WRITE);
+}
+
 static int copy_data(struct unpack *unpack, struct archive *archive, int fd, int64_t size,
 		     uint64_t *ret_written)
 {
@@ -150,7 +167,9 @@ static int copy_data(struct unpack *unpack, struct archive *archive, int fd, int
 		*ret_written += len;
 		if (len > 0)
 			end = offset + (int64_t)len;
+		flush_data(unpack, fd, offset, end, false);
 	}
+	flush_data(unpack, fd, end, end, true);
 	if (end < size && ftruncate(fd, size) < 0)
 		return err_errno(unpack->err, "extend to %lld bytes", (long long)size);
 	return 0;
@@ -305,9 +324,9 @@ static void archive_freep(struct archive **archive)
 	archive_read_free(*archive);
 }
 
-int unpack(const struct byte_source *source, struct layer_tree *tree, struct err *err)
+int unpack(const struct byte_source *source, struct layer_tree *tree, bool sync_soon, struct err *err)
 {
-	struct unpack unpack = { .source = source, .tree = tree, .err = err };
+	struct unpack unpack = { .source = source, .tree = tree, .sync_soon = sync_soon, .err = err };
 	CLEANUP(archive_freep) struct archive *archive = archive_read_new();
 
 	assert(archive);

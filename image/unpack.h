@@ -12,6 +12,7 @@
 #ifndef IMAGE_UNPACK_H
 #define IMAGE_UNPACK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -24,7 +25,9 @@ enum {
 }; /* bytes of headers (PAX records, long names, sparse maps) before one member */
 #define UNPACK_FILE_MAX (INT64_C(1) << 42) /* bytes of one file, holes included: 4 TiB */
 
-/* The source yields the uncompressed stream. It may have more to give when the tar has ended. */
-int unpack(const struct byte_source *source, struct layer_tree *tree, struct err *err) MUST_CHECK;
+/* The source yields the uncompressed stream. It may have more to give when the tar has ended. sync_soon: who
+ * calls will wait for the disk, so it is given large files' content while the rest is read. */
+int unpack(const struct byte_source *source, struct layer_tree *tree, bool sync_soon,
+	   struct err *err) MUST_CHECK;
 
 #endif
