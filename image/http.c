@@ -21,8 +21,8 @@
 #include "image/redact.h"
 
 enum {
-	RECEIVE_SIZE = 512 * 1024,
-	BUFFER_SIZE = 2 * RECEIVE_SIZE,
+	RECEIVE_SIZE = 64 * 1024,
+	BUFFER_SIZE = 8 * RECEIVE_SIZE,
 	DRAIN_MAX = 64 * 1024, /* bytes read and dropped to keep a connection for the next request */
 	POLL_MAX_MS = 60 * 1000,
 };
