@@ -192,6 +192,30 @@ store_settles() {
 	store_settles "$before"
 }
 
+@test "a layer found damaged is pulled again; the container on it keeps its files" {
+	only_crisp
+	local image="$STAGING/test-image-tag:all" pod container second layer
+	crictl pull "$image" >/dev/null
+	pod=$(run_pod damage)
+	container=$(run_container "$pod" damage first ".image.image = \"$image\"")
+	layer=$(dirname "$(dirname "$(grep -lx all "$CRISP_ROOT"/layers/*/diff/marker)")")
+	stop_server KILL
+	printf '{"version":1' >"$layer/layer.json"
+	start_server
+	is "$(image_field "$image" .)" null
+	is "$(in_container "$container" cat /marker)" all
+	crictl pull "$image" >/dev/null
+	is "$(in_container "$container" cat /marker)" all
+	is "$(in_container "$container" sh -c 'busybox true && echo whole')" whole
+	second=$(run_container "$pod" damage second ".image.image = \"$image\"")
+	is "$(in_container "$second" cat /marker)" all
+	crictl rm -f "$container" "$second" >/dev/null
+	rm "$CRISP_ROOT"/quarantine/image-*.json
+	rmdir "$CRISP_ROOT/quarantine"
+	tmp_is_empty() { [ -z "$(ls "$CRISP_ROOT/tmp")" ]; }
+	within 20 tmp_is_empty
+}
+
 @test "pinned_images: told to kubelet, changed by a reload, removable" {
 	only_crisp
 	crictl pull "$STAGING/test-image-1:latest" >/dev/null

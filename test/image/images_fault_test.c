@@ -501,6 +501,7 @@ static void test_killed(struct scene *scene, const char *what, int steps_min)
 		check_recovery(scene, &rich);
 		check_empty(scene);
 	} while (killed);
+	print_message("%s: killed at %d steps\n", what, at - 1);
 	assert_true(at > steps_min);
 	rich_done(&rich);
 }
