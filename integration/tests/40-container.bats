@@ -46,12 +46,6 @@ process_line() {
 	in_container "$1" cat /proc/self/status | awk -v field="$2:" '$1 == field { sub(/^[^\t]*\t */, ""); print }'
 }
 
-now_ms() {
-	local now
-	now=$(date +%s%N)
-	printf '%s\n' "$((now / 1000000))"
-}
-
 log_file() {
 	printf '%s\n' "$BATS_TEST_TMPDIR/logs/$1.log"
 }
@@ -152,26 +146,33 @@ log_file() {
 	is "$(cat /sys/fs/cgroup/cpu*"$path/cpu.cfs_quota_us" | sort -u)" 50000
 }
 
+# launch_with_trap NAME COMMAND SIGNAL [FILTER]: prints the id once it listens: before, the signal would meet the runtime's init.
+launch_with_trap() {
+	launch "$1" ".command = [\"sh\", \"-c\", \"trap \\\"$2\\\" $3; echo listening; while :; do sleep 0.1; done\"] | ${4:-.}"
+	listening() { grep -q listening "$(log_file "$1")"; }
+	within 10 listening "$1"
+}
+
 @test "stop: SIGTERM is honoured within the grace time" {
 	local id from
-	id=$(launch polite '.command = ["sh", "-c", "trap \"echo bye; exit 7\" TERM; while :; do sleep 0.1; done"]')
+	id=$(launch_with_trap polite 'echo bye; exit 7' TERM)
 	from=$(now_ms)
 	crictl stop -t 20 "$id" >/dev/null
 	[ $(($(now_ms) - from)) -lt $((5000 * CRISP_SLOW)) ]
 	is "$(container_field "$id" '"\(.state) \(.exitCode)"')" "CONTAINER_EXITED 7"
-	is "$(crictl logs "$id")" bye
+	is "$(crictl logs "$id" | xargs)" "listening bye"
 	is "$(rpc_code StopContainer "{\"container_id\": \"$id\", \"timeout\": 1}")" OK "a second stop"
 }
 
 @test "stop: SIGKILL after the grace time, and at once when it is 0" {
-	local id from took deaf='.command = ["sh", "-c", "trap \"\" TERM; while :; do sleep 0.1; done"]'
-	id=$(launch deaf "$deaf")
+	local id from took
+	id=$(launch_with_trap deaf '' TERM)
 	from=$(now_ms)
 	crictl stop -t 1 "$id" >/dev/null
 	took=$(($(now_ms) - from))
 	[ "$took" -ge 1000 ] && [ "$took" -lt $((4000 * CRISP_SLOW)) ]
 	is "$(container_field "$id" '"\(.exitCode) \(.reason)"')" "137 Error"
-	id=$(launch deafer "$deaf")
+	id=$(launch_with_trap deafer '' TERM)
 	from=$(now_ms)
 	crictl stop -t 0 "$id" >/dev/null
 	[ $(($(now_ms) - from)) -lt $((1000 * CRISP_SLOW)) ]
@@ -180,8 +181,7 @@ log_file() {
 
 # A container that hears of its stop, says so in its log, and stays; prints the id.
 launch_stubborn() {
-	# shellcheck disable=SC2016
-	launch "$1" '.command = ["sh", "-c", "trap \"echo asked\" TERM; while :; do sleep 0.1; done"]'
+	launch_with_trap "$1" 'echo asked' TERM
 }
 
 # stop_slowly ID NAME: a StopContainer with a grace of a minute, under way; its code will be in the file slow.NAME.
@@ -231,7 +231,7 @@ all_over() {
 
 @test "stop sends the image's own stop signal" {
 	local id
-	id=$(launch web ".image.image = \"$NGINX\" | .command = [\"sh\", \"-c\", \"trap \\\"exit 9\\\" QUIT; trap \\\"\\\" TERM; while :; do sleep 0.1; done\"]")
+	id=$(launch_with_trap web 'exit 9' QUIT ".image.image = \"$NGINX\"")
 	crictl stop -t 10 "$id" >/dev/null
 	is "$(container_field "$id" .exitCode)" 9
 }

@@ -16,34 +16,6 @@ teardown() {
 	after_test
 }
 
-# ---- a network plugin that can be made to wait ----
-
-# Stands before the real bridge in plugin_dirs. When $WORK/slow holds the verb, it does its work, makes $WORK/reached, and
-# answers only when $WORK/slow is gone.
-slow_bridge() {
-	mkdir -p "$WORK/plugins"
-	cat >"$WORK/plugins/bridge" <<-END
-		#!/bin/sh
-		PATH=/usr/sbin:/usr/bin:/sbin:/bin
-		if [ "\$(cat $WORK/slow 2>/dev/null)" != "\$CNI_COMMAND" ]; then exec /usr/lib/cni/bridge; fi
-		answer=\$(/usr/lib/cni/bridge)
-		status=\$?
-		: >$WORK/reached
-		while [ -e $WORK/slow ]; do sleep 0.1; done
-		printf '%s\n' "\$answer"
-		exit \$status
-	END
-	chmod +x "$WORK/plugins/bridge"
-	printf '[crisp.network]\nplugin_dirs = ["%s", "/usr/lib/cni"]\n' "$WORK/plugins" >"$WORK/crisp.toml.d/slow-bridge.toml"
-}
-
-be_slow_in() {
-	rm -f "$WORK/reached"
-	printf '%s' "$1" >"$WORK/slow"
-}
-
-reached() { [ -e "$WORK/reached" ]; }
-
 # ---- what is looked at ----
 
 container_pid() {

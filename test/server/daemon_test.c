@@ -258,10 +258,8 @@ static void test_modes(void **data)
 {
 	struct state *state = *data;
 	static const char *const open[] = { "state", "root", "state/pods", "root/containers" };
-	static const char *const closed[] = {
-		"root/images", "root/layers", "root/pods",        "root/trash",
-		"state/ns",    "state/exits", "state/containers", "state/attach"
-	};
+	static const char *const closed[] = { "root/images", "root/layers", "root/pods",
+					      "root/trash",  "state/ns",    "state/containers" };
 	struct stat st;
 
 	NEEDS_ROOT(state);
@@ -593,20 +591,13 @@ static void test_stop(void **data)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_version),
-		TEST(test_modes),
-		TEST(test_status),
-		TEST(test_runtime_config),
-		TEST(test_lists_are_empty),
-		TEST(test_images),
-		TEST(test_bad_requests),
-		TEST(test_unimplemented),
-		TEST(test_second_daemon),
-		TEST(test_restart_after_kill),
-		TEST(test_orphans_are_collected),
-		TEST(test_watchdog),
-		TEST(test_reload),
-		TEST(test_stop),
+		TEST(test_version),       TEST(test_modes),
+		TEST(test_status),        TEST(test_runtime_config),
+		TEST(test_images),        TEST(test_lists_are_empty),
+		TEST(test_bad_requests),  TEST(test_unimplemented),
+		TEST(test_second_daemon), TEST(test_restart_after_kill),
+		TEST(test_watchdog),      TEST(test_orphans_are_collected),
+		TEST(test_reload),        TEST(test_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

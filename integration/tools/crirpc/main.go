@@ -7,6 +7,8 @@
 // -size N pads the request with N bytes of an unknown field; -raw HEX sends these bytes as the message instead, and
 // -body HEX as the whole body of the HTTP/2 request. -gzip compresses the message; -claim NAME only says that it is
 // compressed so.
+// -n N sends the call N times at once, each on a connection of its own; "CODE JSON" is printed for each, in the order of
+// the answers, and nothing else.
 // After every call a Version is sent on the same connection, and "connection: survived" or "connection: lost ..."
 // ends the output. The exit status is 0 when the call was answered at all, 3 when the connection did not survive.
 package main
@@ -46,6 +48,7 @@ var (
 	claim    = flag.String("claim", "", "say that the message is compressed with this")
 	zipped   = flag.Bool("gzip", false, "compress the message with gzip")
 	async    = flag.Duration("cancel", 0, "cancel the call after this time")
+	crowd    = flag.Int("n", 1, "send so many calls at once")
 )
 
 // bytesCodec passes byte slices through, so that the message can be anything at all.
@@ -161,24 +164,53 @@ func invoke(conn *grpc.ClientConn, path string, body []byte) ([]byte, error) {
 	return reply, err
 }
 
+func dial() *grpc.ClientConn {
+	conn, err := grpc.NewClient("unix://"+*endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		fail("%v", err)
+	}
+	return conn
+}
+
+func decode(method protoreflect.MethodDescriptor, reply []byte) string {
+	message := dynamicpb.NewMessage(method.Output())
+	if e := proto.Unmarshal(reply, message); e != nil {
+		fail("the response does not decode: %v", e)
+	}
+	text, _ := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(message)
+	return string(text)
+}
+
+func invokeCrowd(path string, method protoreflect.MethodDescriptor, body []byte) {
+	answers := make(chan string)
+	for i := 0; i < *crowd; i++ {
+		go func() {
+			reply, err := invoke(dial(), path, body)
+			answer := status.Code(err).String()
+			if err == nil && method != nil {
+				answer += " " + decode(method, reply)
+			}
+			answers <- answer
+		}()
+	}
+	for i := 0; i < *crowd; i++ {
+		fmt.Println(<-answers)
+	}
+}
+
 func report(method protoreflect.MethodDescriptor, reply []byte, err error) {
 	state := status.Convert(err)
 	fmt.Printf("%s\n%s\n", state.Code(), state.Message())
 	if err != nil || method == nil {
 		return
 	}
-	message := dynamicpb.NewMessage(method.Output())
-	if e := proto.Unmarshal(reply, message); e != nil {
-		fail("the response does not decode: %v", e)
-	}
-	text, _ := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(message)
-	fmt.Println(string(text))
+	fmt.Println(decode(method, reply))
 }
 
 func main() {
 	flag.Parse()
 	if flag.NArg() < 1 || flag.NArg() > 2 {
-		fail("usage: crirpc [-e SOCKET] [-t TIME] [-size N] [-raw HEX] [-body HEX] [-gzip] [-claim NAME] METHOD [JSON|@FILE]")
+		fail("usage: crirpc [-e SOCKET] [-t TIME] [-size N] [-raw HEX] [-body HEX] [-gzip] [-claim NAME] [-n N] METHOD [JSON|@FILE]")
 	}
 	path, method := find(flag.Arg(0))
 	if *zipped && *claim == "" {
@@ -188,10 +220,11 @@ func main() {
 		survival(callBody(path, fromHex(*httpBody)))
 		return
 	}
-	conn, err := grpc.NewClient("unix://"+*endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		fail("%v", err)
+	if *crowd > 1 {
+		invokeCrowd(path, method, encode(method, flag.Arg(1)))
+		return
 	}
+	conn := dial()
 	// The same transport must serve the call and the Version after it: one call before fixes the connection, and a
 	// client that had to dial again shows itself by a change of its state.
 	runtime := cri.NewRuntimeServiceClient(conn)
