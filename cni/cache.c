@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "cni/result.h"
 #include "proto/base64.h"
 
 #define KIND "cniCacheV1"
@@ -110,7 +111,8 @@ int cache_put(struct cache *cache, const struct cache_entry *entry, struct err *
 	CLEANUP(str_done) struct str config = STR_INIT;
 	CLEANUP(json_decrefp) json_t *json = json_object();
 
-	base64_encode(&config, entry->list->text, strlen(entry->list->text));
+	CLEANUP(freep) char *list = conflist_as_list_text(entry->list);
+	base64_encode(&config, list, strlen(list));
 	json_object_set_new(json, "kind", json_string(KIND));
 	json_object_set_new(json, "containerId", json_string(entry->container_id));
 	json_object_set_new(json, "config", json_string(str_get(&config)));
@@ -154,28 +156,40 @@ static const struct conflist *list_from_json(const json_t *json, const char *fil
 	return list;
 }
 
-/* Fills what the file tells; leaves list NULL when it is damaged. */
-static void read_entry(struct cache *cache, struct cache_entry *entry)
+bool cache_entry_parse(const char *text, size_t len, struct cache_entry *entry)
 {
-	CLEANUP(freep) char *text = NULL;
 	CLEANUP(json_decrefp) json_t *json = NULL;
 	struct err ignored;
-	size_t len;
 
-	if (file_read(cache->dir, entry->file, CACHE_FILE_MAX, &text, &len, &ignored) < 0 ||
-	    json_parse(text, len, CACHE_FILE_MAX, &json, &ignored) < 0 ||
+	if (json_parse(text, len, CACHE_FILE_MAX, &json, &ignored) < 0 ||
 	    !str_eq(json_string_value(json_object_get(json, "kind")), KIND) ||
 	    !str_eq(json_string_value(json_object_get(json, "containerId")), entry->container_id) ||
 	    !str_eq(json_string_value(json_object_get(json, "ifName")), entry->ifname))
-		return;
+		return false;
+	const struct conflist *list = list_from_json(json, "CNI cache");
+	if (!list)
+		return false;
 	const char *netns = json_string_value(json_object_get(json, "netns"));
 	json_t *capabilities = json_object_get(json, "capabilityArgs");
 	json_t *result = json_object_get(json, "result");
+	entry->list = list;
 	entry->netns = xstrdup(netns ? netns : "");
 	entry->args = args_from_json(json_object_get(json, "cniArgs"));
 	entry->capabilities = json_is_object(capabilities) ? json_incref(capabilities) : NULL;
-	entry->result = json_is_object(result) ? json_incref(result) : NULL;
-	entry->list = list_from_json(json, entry->file);
+	if (json_is_object(result)) /* ours is of the list's version already, but others write here, too */
+		entry->result = result_convert_take(json_incref(result), list->version);
+	return true;
+}
+
+/* Leaves list NULL when the file is damaged. */
+static void read_entry(struct cache *cache, struct cache_entry *entry)
+{
+	CLEANUP(freep) char *text = NULL;
+	struct err ignored;
+	size_t len;
+
+	if (file_read(cache->dir, entry->file, CACHE_FILE_MAX, &text, &len, &ignored) == 0)
+		(void)!cache_entry_parse(text, len, entry);
 }
 
 int cache_find(struct cache *cache, const char *container_id, struct cache_entries *ret, struct err *err)

@@ -10,6 +10,7 @@
 #define CNI_CACHE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -39,6 +40,10 @@ void cache_entries_done(struct cache_entries *entries); /* also for CLEANUP */
 /* Makes root/results (0700). NULL and err on failure. */
 struct cache *cache_open(const char *root, struct err *err);
 struct cache *cache_free(struct cache *cache); /* accepts NULL, returns NULL */
+
+/* A file's bytes into an entry that has container_id and ifname. False and nothing changed when they are
+ * damaged or of another attachment. */
+bool cache_entry_parse(const char *text, size_t len, struct cache_entry *entry) MUST_CHECK;
 
 /* Writes or replaces the file of entry's list, container and interface. */
 int cache_put(struct cache *cache, const struct cache_entry *entry, struct err *err) MUST_CHECK;

@@ -234,6 +234,25 @@ int conflist_parse(const char *file, const char *text, size_t len, const struct 
 	return 0;
 }
 
+char *conflist_as_list_text(const struct conflist *list)
+{
+	CLEANUP(json_decrefp) json_t *json = NULL;
+
+	if (json_object_get(list->json, "plugins")) {
+		json = json_copy(list->json);
+	} else {
+		json = json_object();
+		json_object_set_new(json, "name", json_string(list->name));
+		json_object_set_new(json, "plugins", json_array());
+		json_array_append(json_object_get(json, "plugins"), list->json);
+		json_object_set_new(json, "disableCheck", json_boolean(list->disable_check));
+		json_object_set_new(json, "disableGC", json_boolean(list->disable_gc));
+	}
+	json_object_set_new(json, "cniVersion", json_string(list->version));
+	json_object_del(json, "cniVersions");
+	return json_text(json);
+}
+
 bool conflist_is_file_name(const char *name)
 {
 	return name[0] != '.' && (str_has_suffix(name, ".conflist") || str_has_suffix(name, ".conf") ||

@@ -32,7 +32,7 @@ struct conflist {
 	bool disable_check, disable_gc;
 	struct conflist_plugin plugins[CONFLIST_PLUGINS_MAX];
 	size_t plugins_len;
-	char *text; /* the file's bytes, as they go into the result cache */
+	char *text; /* the file's bytes */
 	json_t *json;
 };
 
@@ -42,6 +42,10 @@ int conflist_parse(const char *file, const char *text, size_t len, const struct 
 const struct conflist *conflist_ref(const struct conflist *list);   /* accepts NULL */
 const struct conflist *conflist_unref(const struct conflist *list); /* returns NULL */
 void conflist_unrefp(const struct conflist **list);
+
+/* The list as the document of a list with its one chosen version, also when the file was of a single plugin:
+ * what the result cache holds. malloc'd. */
+char *conflist_as_list_text(const struct conflist *list);
 
 /* True for the names of files that are read: *.conflist, *.conf, *.json, not hidden. */
 bool conflist_is_file_name(const char *name);

@@ -82,13 +82,12 @@ static void add_clean(struct str *out, const char *text)
 		str_add(out, "...");
 }
 
-/* The spec's error document; false when stdout holds none. */
-static bool take_error(const struct str *out, struct str *text, long *ret_code)
+bool plugin_error_parse(const char *out, size_t len, struct str *ret_text, long *ret_code)
 {
 	CLEANUP(json_decrefp) json_t *json = NULL;
 	struct err ignored;
 
-	if (json_parse(str_get(out), out->len, PLUGIN_OUTPUT_MAX, &json, &ignored) < 0)
+	if (json_parse(out, len, PLUGIN_OUTPUT_MAX, &json, &ignored) < 0)
 		return false;
 	const json_t *code = json_object_get(json, "code");
 	const char *message = json_string_value(json_object_get(json, "msg"));
@@ -96,10 +95,10 @@ static bool take_error(const struct str *out, struct str *text, long *ret_code)
 	if (!json_is_integer(code) || (str_empty(message) && str_empty(details)))
 		return false;
 	*ret_code = (long)json_integer_value(code);
-	add_clean(text, message ? message : "");
+	add_clean(ret_text, message ? message : "");
 	if (!str_empty(details)) {
-		str_add(text, str_empty(message) ? "" : ": ");
-		add_clean(text, details);
+		str_add(ret_text, str_empty(message) ? "" : ": ");
+		add_clean(ret_text, details);
 	}
 	return true;
 }
@@ -110,7 +109,7 @@ static int failed(const struct plugin_call *call, const struct command_result *r
 	char ended[RESULT_TEXT_MAX];
 	long code = 0;
 
-	if (!result->exited || !take_error(&result->out, &text, &code)) {
+	if (!result->exited || !plugin_error_parse(str_get(&result->out), result->out.len, &text, &code)) {
 		command_result_text(result, ended, sizeof(ended));
 		add_clean(&text, ended);
 	}

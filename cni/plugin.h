@@ -8,6 +8,7 @@
 #ifndef CNI_PLUGIN_H
 #define CNI_PLUGIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/ctx.h"
@@ -32,6 +33,9 @@ struct plugin_call {
 
 /* The plugin's path, malloc'd. NOT_FOUND "plugin TYPE: not found in DIRS". */
 int plugin_find(const struct config_strings *dirs, const char *type, char **ret, struct err *err) MUST_CHECK;
+
+/* The spec's error document (section 5, "Error") as one line of text; false when `out` holds none. */
+bool plugin_error_parse(const char *out, size_t len, struct str *ret_text, long *ret_code) MUST_CHECK;
 
 /*
  * Runs it; ret (initialised) gets stdout. The plugin's own error becomes INTERNAL "plugin TYPE: COMMAND: msg:

@@ -136,6 +136,38 @@ static void test_reads_libcnis(void **state)
 	assert_int_equal(cache_del(cache, &found.items[0], &err), 0);
 }
 
+/* What other tools read is always a list with one version, whatever the file was. */
+static void test_other_files_become_lists(void **state)
+{
+	static const struct {
+		const char *file, *kept;
+	} rows[] = {
+		{ "{\"cniVersion\":\"0.3.1\",\"name\":\"n\",\"type\":\"a\",\"x\":1}",
+		  "{\"name\":\"n\",\"plugins\":[{\"cniVersion\":\"0.3.1\",\"name\":\"n\",\"type\":\"a\",\"x\":1}],"
+		  "\"disableCheck\":false,\"disableGC\":false,\"cniVersion\":\"0.3.1\"}" },
+		{ "{\"cniVersions\":[\"0.4.0\",\"1.1.0\",\"9.0.0\"],\"name\":\"n\",\"plugins\":[{\"type\":\"a\"}]}",
+		  "{\"name\":\"n\",\"plugins\":[{\"type\":\"a\"}],\"cniVersion\":\"1.1.0\"}" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		CLEANUP(cache_entry_done) struct cache_entry entry = { 0 };
+		CLEANUP(cache_entries_done) struct cache_entries found = { .len = 0 };
+		struct err err;
+
+		entry.container_id = xstrdup(FAKE_ID);
+		entry.ifname = xstrdup("eth0");
+		assert_int_equal(conflist_parse("x", rows[i].file, strlen(rows[i].file), &entry.list, &err),
+				 0);
+		assert_int_equal(cache_put(cache, &entry, &err), 0);
+		assert_int_equal(cache_find(cache, FAKE_ID, &found, &err), 0);
+		assert_int_equal(found.len, 1);
+		assert_string_equal(found.items[0].list->text, rows[i].kept);
+		assert_string_equal(found.items[0].list->version, entry.list->version);
+		assert_int_equal(cache_del(cache, &entry, &err), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +175,7 @@ int main(void)
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_reads_libcnis),
+		cmocka_unit_test(test_other_files_become_lists),
 	};
 	struct err err;
 

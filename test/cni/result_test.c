@@ -116,13 +116,64 @@ static void test_too_many(void **state)
 	assert_non_null(strstr(err.text, "more than"));
 }
 
+/* As libcni converts them; twice back and forth in one row each. */
+static void test_conversion(void **state)
+{
+	static const struct {
+		const char *from, *version, *to;
+	} rows[] = {
+		{ "{\"cniVersion\":\"0.4.0\",\"ips\":[{\"version\":\"4\",\"address\":\"10.1.2.3/24\",\"interface\":1}],\"x\":1}",
+		  "1.0.0",
+		  "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.1.2.3/24\",\"interface\":1}],\"x\":1}" },
+		{ "{\"cniVersion\":\"1.1.0\",\"ips\":[{\"address\":\"10.1.2.3/24\"},{\"address\":\"fd00::3/64\"}]}",
+		  "0.3.1",
+		  "{\"cniVersion\":\"0.3.1\",\"ips\":[{\"address\":\"10.1.2.3/24\",\"version\":\"4\"},{\"address\":"
+		  "\"fd00::3/64\",\"version\":\"6\"}]}" },
+		{ "{\"cniVersion\":\"0.2.0\",\"ip4\":{\"ip\":\"10.1.2.3/24\",\"gateway\":\"10.1.2.1\",\"routes\":[{\"dst\":"
+		  "\"0.0.0.0/0\"}]},\"ip6\":{\"ip\":\"fd00::3/64\"},\"dns\":{\"domain\":\"a\"}}",
+		  "0.4.0",
+		  "{\"cniVersion\":\"0.4.0\",\"dns\":{\"domain\":\"a\"},\"ips\":[{\"address\":\"10.1.2.3/24\",\"gateway\":"
+		  "\"10.1.2.1\",\"version\":\"4\"},{\"address\":\"fd00::3/64\",\"version\":\"6\"}],\"routes\":[{\"dst\":"
+		  "\"0.0.0.0/0\"}]}" },
+		{ "{\"cniVersion\":\"0.1.0\",\"ip4\":{\"ip\":\"10.1.2.3/24\"}}", "1.1.0",
+		  "{\"cniVersion\":\"1.1.0\",\"ips\":[{\"address\":\"10.1.2.3/24\"}],\"routes\":[]}" },
+		{ "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"eth0\"}],\"ips\":[{\"address\":\"fd00::3/64\",\"gateway\":"
+		  "\"fd00::1\"},{\"address\":\"10.1.2.3/24\"},{\"address\":\"10.1.2.4/24\"}],\"routes\":[{\"dst\":\"::/0\"},"
+		  "{\"dst\":\"0.0.0.0/0\"}]}",
+		  "0.2.0",
+		  "{\"cniVersion\":\"0.2.0\",\"ip4\":{\"ip\":\"10.1.2.3/24\",\"routes\":[{\"dst\":\"0.0.0.0/0\"}]},\"ip6\":{\"ip\":"
+		  "\"fd00::3/64\",\"gateway\":\"fd00::1\",\"routes\":[{\"dst\":\"::/0\"}]}}" },
+		{ "{\"cniVersion\":\"1.0.0\",\"ips\":[]}", "1.1.0", "{\"cniVersion\":\"1.1.0\",\"ips\":[]}" },
+		/* Nothing to be done, and wrong types. */
+		{ "{\"cniVersion\":\"1.0.0\",\"ips\":1}", "1.0.0", "{\"cniVersion\":\"1.0.0\",\"ips\":1}" },
+		{ "{\"cniVersion\":\"1.0.0\",\"ips\":[1,{}],\"routes\":1}", "0.4.0",
+		  "{\"cniVersion\":\"0.4.0\",\"ips\":[1,{\"version\":\"4\"}],\"routes\":1}" },
+		{ "{\"cniVersion\":\"1.0.0\",\"ips\":[1,{}],\"routes\":1}", "0.1.0",
+		  "{\"cniVersion\":\"0.1.0\"}" },
+		{ "{\"cniVersion\":\"0.1.0\",\"ip4\":[1],\"ip6\":{\"routes\":{}}}", "1.0.0",
+		  "{\"cniVersion\":\"1.0.0\",\"ips\":[],\"routes\":[]}" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		CLEANUP(json_decrefp) json_t *from = NULL;
+		struct err err;
+		assert_int_equal(json_parse(rows[i].from, strlen(rows[i].from), 4096, &from, &err), 0);
+		CLEANUP(json_decrefp) json_t *to = result_convert_take(json_incref(from), rows[i].version);
+		CLEANUP(freep) char *text = json_text(to);
+		assert_string_equal(text, rows[i].to);
+		/* The original, which others may hold, is as it was. */
+		CLEANUP(freep) char *before = json_text(from);
+		assert_string_equal(before, rows[i].from);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_version),
-		cmocka_unit_test(test_version_is_filled_in),
-		cmocka_unit_test(test_garbage),
-		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_every_version), cmocka_unit_test(test_version_is_filled_in),
+		cmocka_unit_test(test_garbage),       cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_conversion),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
