@@ -4,8 +4,8 @@
  * between, a crash of crispd included, a later detach finds out what to undo and with which configuration.
  *
  * An ADD that fails is undone at once, by DEL of the whole list (the spec asks for DEL after a failed ADD),
- * under a deadline of its own: the caller's may be what made it fail. If that does not work out the cache
- * entry stays, for the next detach.
+ * without the caller's deadline, which may be what made it fail; each plugin has its own. If that does not
+ * work out the cache entry stays, for the next detach.
  */
 #include "cni/network.h"
 
@@ -15,11 +15,13 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/lock.h"
 #include "cni/cache.h"
 #include "cni/chain.h"
 #include "cni/conflist.h"
 #include "cni/readiness.h"
 #include "cni/result.h"
+#include "cni/runtime_conf.h"
 
 #define IFNAME "eth0"
 
@@ -27,7 +29,72 @@ struct network {
 	const struct config *config;
 	struct cache *cache;
 	struct readiness *readiness;
+	struct strv found; /* ids with an attachment in the cache when it was opened */
+
+	struct lock lock;
+	struct cond changed;
+	/* under lock */
+	unsigned int inside; /* ADDs and DELs at work */
+	bool alone;          /* GC works, or waits for those inside to leave: nobody enters */
 };
+
+/* True when it may be tried again: somebody left, or a moment has passed. */
+static bool wait_locked(struct network *network, const struct ctx *ctx, struct err *err)
+	REQUIRES(network->lock)
+{
+	cond_wait_until(&network->changed, &network->lock, clock_deadline_in(250 * NS_PER_MS));
+	return ctx_check(ctx, "waiting for the network's plugins", err) == 0;
+}
+
+/* ADD and DEL side by side. */
+static int enter(struct network *network, const struct ctx *ctx, struct err *err)
+{
+	bool patient = true;
+
+	lock_take(&network->lock);
+	while (network->alone && patient)
+		patient = wait_locked(network, ctx, err);
+	if (patient)
+		network->inside++;
+	lock_drop(&network->lock);
+	return patient ? 0 : -1;
+}
+
+static void leave(struct network *network)
+{
+	lock_take(&network->lock);
+	network->inside--;
+	cond_broadcast(&network->changed);
+	lock_drop(&network->lock);
+}
+
+/* GC: nobody enters any more, and those inside leave first. */
+static int enter_alone(struct network *network, const struct ctx *ctx, struct err *err)
+{
+	bool patient = true;
+
+	lock_take(&network->lock);
+	while (network->alone && patient)
+		patient = wait_locked(network, ctx, err);
+	bool ours = patient;
+	if (ours)
+		network->alone = true;
+	while (network->inside && patient)
+		patient = wait_locked(network, ctx, err);
+	if (ours && !patient)
+		network->alone = false;
+	cond_broadcast(&network->changed);
+	lock_drop(&network->lock);
+	return patient ? 0 : -1;
+}
+
+static void leave_alone(struct network *network)
+{
+	lock_take(&network->lock);
+	network->alone = false;
+	cond_broadcast(&network->changed);
+	lock_drop(&network->lock);
+}
 
 struct network *network_open(const struct config *config, struct loop *loop, struct err *err)
 {
@@ -35,8 +102,10 @@ struct network *network_open(const struct config *config, struct loop *loop, str
 	CLEANUP(freep) char *root = xasprintf("%s/cni", config->root);
 
 	network->config = config_ref(config);
+	lock_init(&network->lock, "network", LOCK_NETWORK);
+	cond_init(&network->changed);
 	network->cache = cache_open(root, err);
-	if (network->cache)
+	if (network->cache && cache_ids(network->cache, &network->found, err) == 0)
 		network->readiness = readiness_open(&config->network, loop, err);
 	return network->readiness ? network : network_free(network);
 }
@@ -47,6 +116,9 @@ struct network *network_free(struct network *network)
 		return NULL;
 	readiness_free(network->readiness);
 	cache_free(network->cache);
+	strv_done(&network->found);
+	cond_done(&network->changed);
+	lock_done(&network->lock);
 	config_unref(network->config);
 	free(network);
 	return NULL;
@@ -75,87 +147,22 @@ void network_result_done(struct network_result *result)
 	*result = (struct network_result){ 0 };
 }
 
-/* CNI_ARGS as every CRI server sets it: "K=V;K=V", so neither may hold ';' nor '='. */
-static int build_args(const struct network_pod *pod, char **ret, struct err *err)
-{
-	const struct {
-		const char *key, *value;
-	} args[] = {
-		{ "IgnoreUnknown", "1" },      { "K8S_POD_NAMESPACE", pod->namespace },
-		{ "K8S_POD_NAME", pod->name }, { "K8S_POD_INFRA_CONTAINER_ID", pod->id },
-		{ "K8S_POD_UID", pod->uid },
-	};
-	CLEANUP(str_done) struct str out = STR_INIT;
-
-	for (size_t i = 0; i < ARRAY_LEN(args); i++) {
-		const char *value = args[i].value ? args[i].value : "";
-		if (strpbrk(value, ";=") || !str_is_printable(value))
-			return err_set(err, RPC_INVALID_ARGUMENT, "%s \"%s\" cannot be told to CNI plugins",
-				       args[i].key, value);
-		str_addf(&out, "%s%s=%s", i ? ";" : "", args[i].key, value);
-	}
-	*ret = str_take(&out);
-	return 0;
-}
-
-static json_t *port_mappings(const struct network_pod *pod)
-{
-	json_t *ports = json_array();
-
-	for (size_t i = 0; i < pod->ports_len; i++) {
-		const struct network_port *port = &pod->ports[i];
-		json_t *json = json_object();
-		json_object_set_new(json, "hostPort", json_integer(port->host_port));
-		json_object_set_new(json, "containerPort", json_integer(port->container_port));
-		json_object_set_new(json, "protocol", json_string(port->protocol));
-		json_object_set_new(json, "hostIP", json_string(port->host_ip ? port->host_ip : ""));
-		json_array_append_new(ports, json);
-	}
-	return ports;
-}
-
-static json_t *words(const char *const *items)
-{
-	json_t *array = json_array();
-
-	for (size_t i = 0; items && items[i]; i++)
-		json_array_append_new(array, json_string(items[i]));
-	return array;
-}
-
-/* By the names of CNI's CONVENTIONS.md, "Dynamic Plugin specific Fields". */
-static json_t *build_capabilities(const struct network_pod *pod)
-{
-	json_t *json = json_object();
-
-	if (pod->ports_len)
-		json_object_set_new(json, "portMappings", port_mappings(pod));
-	if (pod->dns) {
-		json_t *dns = json_object();
-		json_object_set_new(dns, "servers", words(pod->dns->servers));
-		json_object_set_new(dns, "searches", words(pod->dns->searches));
-		json_object_set_new(dns, "options", words(pod->dns->options));
-		json_object_set_new(json, "dns", dns);
-	}
-	if (!str_empty(pod->cgroup_parent))
-		json_object_set_new(json, "cgroupPath", json_string(pod->cgroup_parent));
-	return json;
-}
-
 /* What ADD is about to use. */
 static int build_entry(const struct network_pod *pod, const struct conflist *list, struct cache_entry *ret,
 		       struct err *err)
 {
-	char *args;
+	CLEANUP(freep) char *args = NULL;
+	json_t *capabilities;
 
-	if (build_args(pod, &args, err) < 0)
+	if (runtime_conf_args(pod, &args, err) < 0 ||
+	    runtime_conf_capabilities(pod, list->name, &capabilities, err) < 0)
 		return -1;
 	*ret = (struct cache_entry){
 		.container_id = xstrdup(pod->id),
 		.ifname = xstrdup(IFNAME),
 		.netns = xstrdup(pod->netns ? pod->netns : ""),
-		.args = args,
-		.capabilities = build_capabilities(pod),
+		.args = TAKE(args),
+		.capabilities = capabilities,
 		.list = conflist_ref(list),
 	};
 	return 0;
@@ -172,6 +179,7 @@ static struct chain chain_of(const struct network *network, const struct cache_e
 		.ifname = entry->ifname,
 		.args = entry->args,
 		.capabilities = entry->capabilities,
+		.plugin_timeout = network->config->network.cni_timeout,
 	};
 }
 
@@ -197,38 +205,42 @@ static int add(struct network *network, struct cache_entry *entry, const struct 
 static int undo(struct network *network, const struct cache_entry *entry, struct err *err)
 {
 	const struct chain chain = chain_of(network, entry, entry->netns);
-	struct ctx ctx;
 
-	ctx_init(&ctx, clock_deadline_in(network->config->network.cni_timeout));
-	int ret = chain_del(&chain, entry->result, true, &ctx, err);
-	ctx_done(&ctx);
-	return ret < 0 ? -1 : cache_del(network->cache, entry, err);
+	if (chain_del(&chain, entry->result, true, NULL, err) < 0)
+		return -1;
+	return cache_del(network->cache, entry, err);
 }
 
-int network_attach(struct network *network, const struct ctx *caller, const struct network_pod *pod,
-		   struct network_result *ret, struct err *err)
+static int attach(struct network *network, const struct ctx *ctx, const struct network_pod *pod,
+		  struct network_result *ret, struct err *err)
 {
 	CLEANUP(cache_entry_done) struct cache_entry entry = { 0 };
 	CLEANUP(conflist_unrefp) const struct conflist *list = NULL;
 	CLEANUP(freep) char *problem = NULL;
 	struct err why, undo_why;
-	struct ctx ctx;
 
-	*ret = (struct network_result){ 0 };
 	list = readiness_list(network->readiness, &problem);
 	if (!list)
 		return err_set(err, RPC_UNAVAILABLE, "%s", problem);
 	if (build_entry(pod, list, &entry, err) < 0 || cache_put(network->cache, &entry, err) < 0)
 		return -1;
-	ctx_init_child(&ctx, caller, clock_deadline_in(network->config->network.cni_timeout));
-	int done = add(network, &entry, &ctx, ret, &why);
-	ctx_done(&ctx);
-	if (done == 0)
+	if (add(network, &entry, ctx, ret, &why) == 0)
 		return 0;
 	int undone = undo(network, &entry, &undo_why);
 	return err_set(err, why.code, "network \"%s\": %s%s%s%s", list->name, why.text,
 		       undone < 0 ? " (and undoing it failed: " : "", undone < 0 ? undo_why.text : "",
 		       undone < 0 ? ")" : "");
+}
+
+int network_attach(struct network *network, const struct ctx *ctx, const struct network_pod *pod,
+		   struct network_result *ret, struct err *err)
+{
+	*ret = (struct network_result){ 0 };
+	if (enter(network, ctx, err) < 0)
+		return -1;
+	int failed = attach(network, ctx, pod, ret, err);
+	leave(network);
+	return failed;
 }
 
 /* A damaged entry: the network in use is the best guess at what it was. Without one there is nothing that
@@ -264,78 +276,106 @@ static int del(struct network *network, const struct network_pod *pod, struct ca
 	return entry->file ? cache_del(network->cache, entry, err) : 0;
 }
 
-int network_detach(struct network *network, const struct ctx *caller, const struct network_pod *pod,
+int network_detach(struct network *network, const struct ctx *ctx, const struct network_pod *pod,
 		   struct err *err)
 {
 	CLEANUP(cache_entries_done) struct cache_entries entries = { .len = 0 };
-	struct ctx ctx;
 	int ret = 0;
 
-	if (cache_find(network->cache, pod->id, &entries, err) < 0)
+	if (cache_find(network->cache, pod->id, &entries, err) < 0 || enter(network, ctx, err) < 0)
 		return -1;
 	if (entries.len ==
 	    0) /* the cache was lost, or ADD never began: DEL of what is not there is harmless */
 		entries.items[entries.len++] = (struct cache_entry){ .container_id = xstrdup(pod->id) };
-	ctx_init_child(&ctx, caller, clock_deadline_in(network->config->network.cni_timeout));
 	for (size_t i = 0; i < entries.len && ret == 0; i++)
-		ret = del(network, pod, &entries.items[i], &ctx, err);
-	ctx_done(&ctx);
+		ret = del(network, pod, &entries.items[i], ctx, err);
+	leave(network);
 	return ret;
 }
 
-int network_check(struct network *network, const struct ctx *caller, const struct network_pod *pod,
+int network_check(struct network *network, const struct ctx *ctx, const struct network_pod *pod,
 		  struct err *err)
 {
 	CLEANUP(cache_entries_done) struct cache_entries entries = { .len = 0 };
-	struct ctx ctx;
 	int ret = 0;
 
 	if (cache_find(network->cache, pod->id, &entries, err) < 0)
 		return -1;
-	ctx_init_child(&ctx, caller, clock_deadline_in(network->config->network.cni_timeout));
 	for (size_t i = 0; i < entries.len && ret == 0; i++) {
 		const struct cache_entry *entry = &entries.items[i];
 		if (!entry->list || !entry->result)
 			continue;
 		const struct chain chain = chain_of(network, entry, pod->netns ? pod->netns : "");
-		ret = chain_check(&chain, entry->result, &ctx, err);
+		ret = chain_check(&chain, entry->result, ctx, err);
 	}
-	ctx_done(&ctx);
 	return ret;
 }
 
-/* DEL of every attachment in the cache whose pod is not in ids. */
-static int detach_strangers(struct network *network, const struct strv *cached, const struct strv *ids,
-			    const struct ctx *ctx, struct err *err)
+/* DEL of every attachment that was there when we started and whose pod is not in ids. The first failure is
+ * told, after all have had their turn. */
+static int detach_strangers(struct network *network, const struct strv *ids, const struct ctx *ctx,
+			    struct err *err)
 {
-	for (size_t i = 0; i < cached->len; i++) {
-		const struct network_pod pod = { .id = cached->items[i], .netns = "" };
-		if (!strv_has(ids, cached->items[i]) && network_detach(network, ctx, &pod, err) < 0)
-			return -1;
+	int ret = 0;
+
+	for (size_t i = 0; i < network->found.len; i++) {
+		const struct network_pod pod = { .id = network->found.items[i], .netns = "" };
+		struct err why;
+
+		if (strv_has(ids, pod.id) || network_detach(network, ctx, &pod, &why) == 0)
+			continue;
+		if (ret == 0)
+			err_set(err, why.code, "attachment of %.12s, which is no pod's: %s", pod.id,
+				why.text);
+		ret = -1;
 	}
+	return ret;
+}
+
+/* Those of ids, and what is cached besides: of pods that came meanwhile, or that could not be detached. */
+static int valid_attachments(struct network *network, const struct strv *ids, json_t **ret, struct err *err)
+{
+	CLEANUP(strv_done) struct strv all = STRV_INIT;
+
+	strv_add_all(&all, (const char *const *)ids->items, ids->len);
+	if (cache_ids(network->cache, &all, err) < 0)
+		return -1;
+	*ret = json_array();
+	for (size_t i = 0; i < all.len; i++)
+		json_array_append_new(*ret,
+				      json_pack("{ssss}", "containerID", all.items[i], "ifname", IFNAME));
 	return 0;
 }
 
-int network_gc(struct network *network, const struct ctx *caller, const struct strv *ids, struct err *err)
+/* The spec: no ADD and no DEL while GC runs. */
+static int collect(struct network *network, const struct strv *ids, const struct conflist *list,
+		   const struct ctx *ctx, struct err *err)
+{
+	CLEANUP(json_decrefp) json_t *attachments = NULL;
+	const struct chain chain = {
+		.list = list,
+		.dirs = &network->config->network.plugin_dirs,
+		.plugin_timeout = network->config->network.cni_timeout,
+	};
+
+	if (enter_alone(network, ctx, err) < 0)
+		return -1;
+	int failed = valid_attachments(network, ids, &attachments, err);
+	if (!failed && chain_gc(&chain, attachments, ctx, err) < 0)
+		failed = err_prefix(err, "network \"%s\"", list->name);
+	leave_alone(network);
+	return failed;
+}
+
+int network_gc(struct network *network, const struct ctx *ctx, const struct strv *ids, struct err *err)
 {
 	CLEANUP(conflist_unrefp) const struct conflist *list = NULL;
-	CLEANUP(strv_done) struct strv cached = STRV_INIT;
 	CLEANUP(freep) char *problem = NULL;
-	CLEANUP(json_decrefp) json_t *attachments = json_array();
-	struct ctx ctx;
+	struct err why;
 
-	if (cache_ids(network->cache, &cached, err) < 0 ||
-	    detach_strangers(network, &cached, ids, caller, err) < 0)
-		return -1;
+	int failed = detach_strangers(network, ids, ctx, err);
 	list = readiness_list(network->readiness, &problem);
-	if (!list)
-		return 0;
-	for (size_t i = 0; i < ids->len; i++)
-		json_array_append_new(attachments,
-				      json_pack("{ssss}", "containerID", ids->items[i], "ifname", IFNAME));
-	const struct chain chain = { .list = list, .dirs = &network->config->network.plugin_dirs };
-	ctx_init_child(&ctx, caller, clock_deadline_in(network->config->network.cni_timeout));
-	int ret = chain_gc(&chain, attachments, &ctx, err);
-	ctx_done(&ctx);
-	return ret;
+	if (!list || !chain_has_gc(list) || collect(network, ids, list, ctx, &why) == 0)
+		return failed;
+	return failed ? -1 : err_set(err, why.code, "%s", why.text);
 }

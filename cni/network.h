@@ -6,7 +6,8 @@
  * snapshot that calls hold while they work. Each ADD is cached on disk
  * (<cache_dir>/results/<network>-<id>-<ifname>, libcni's format), so DEL uses the configuration that ADD
  * used, also after the list has changed or crispd was restarted. lo is brought up by crisp-pause, not by a
- * plugin. All functions are thread-safe; attach and detach wait for plugins (bounded by ctx and cni_timeout).
+ * plugin. All functions are thread-safe; attach and detach wait for plugins (bounded by ctx as a whole, by
+ * cni_timeout each).
  */
 #ifndef CNI_NETWORK_H
 #define CNI_NETWORK_H
@@ -20,6 +21,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cni/annotations.h"
 #include "config/config.h"
 
 struct network;
@@ -37,7 +39,9 @@ struct network_pod {
 	const char *cgroup_parent;          /* capability cgroupPath; may be "" */
 	const struct network_port *ports;   /* only those with a host port */
 	size_t ports_len;
-	const struct network_dns *dns; /* capability dns; may be NULL */
+	const struct network_dns *dns;                /* capability dns; may be NULL */
+	const struct network_annotation *annotations; /* cni/annotations.h; may be NULL */
+	size_t annotations_len;
 };
 
 struct network_dns {
@@ -46,7 +50,7 @@ struct network_dns {
 
 struct network_result {
 	struct strv ips; /* of the pod's eth0 without prefix length, the primary first (IPv4 before IPv6) */
-	char *json;      /* the last plugin's result as the plugin wrote it */
+	char *json;      /* the last plugin's result */
 };
 void network_result_done(struct network_result *result); /* also for CLEANUP */
 
@@ -67,8 +71,9 @@ int network_attach(struct network *network, const struct ctx *ctx, const struct 
 /* CHECK with what ADD had: 0 too where the network's version has no CHECK or nothing is cached. */
 int network_check(struct network *network, const struct ctx *ctx, const struct network_pod *pod,
 		  struct err *err) MUST_CHECK;
-/* Releases what belongs to no pod of ids: DEL for attachments in the cache, then the verb GC where the
- * plugins have it. Not beside attach: a pod on its way has to be among ids. */
+/* Releases what belongs to no pod of ids: DEL for attachments that were in the cache when the network was
+ * opened, then the verb GC where the plugins have it. Pods that are attached meanwhile need not be among ids.
+ * All is tried; the first failure is told. */
 int network_gc(struct network *network, const struct ctx *ctx, const struct strv *ids,
 	       struct err *err) MUST_CHECK;
 /* DEL from the cache entry (nothing cached: from the current list, or success when there is none).

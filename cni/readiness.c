@@ -86,7 +86,11 @@ static void ask(void *data)
 {
 	struct question *question = data;
 	struct readiness *readiness = question->readiness;
-	const struct chain chain = { .list = question->list, .dirs = &readiness->config->plugin_dirs };
+	const struct chain chain = {
+		.list = question->list,
+		.dirs = &readiness->config->plugin_dirs,
+		.plugin_timeout = STATUS_TIMEOUT,
+	};
 	struct err err;
 	struct ctx ctx;
 

@@ -94,7 +94,7 @@ struct config_network { /* [crisp.network] */
 	const char *network_dir;
 	struct config_strings plugin_dirs; /* searched in this order */
 	const char *cni_default_network; /* a network's name, "": the first in lexical order of file names */
-	int64_t cni_timeout;             /* ns for one ADD, DEL or CHECK of the whole plugin list */
+	int64_t cni_timeout;             /* ns for one call of one plugin */
 };
 
 struct config {

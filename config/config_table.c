@@ -147,7 +147,7 @@ static const struct config_key network_keys[] = {
 	  "The name of the network that pods join; empty: the first in lexical order of the files' names.",
 	  .may_be_empty = true, .rule = rule_network },
 	{ "cni_timeout", CONFIG_DURATION, OFFSET(network.cni_timeout), "\"2m\"",
-	  "How long the plugins of one network may take for one pod, all together (1s to 1h).",
+	  "How long one call of one CNI plugin may take (1s to 1h).",
 	  .min = SECOND, .max = HOUR },
 };
 

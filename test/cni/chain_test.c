@@ -1,6 +1,7 @@
 /* The verbs of a list, against fake plugins. */
 #include "test/cni/fake.h"
 
+#include "base/clock.h"
 #include "cni/chain.h"
 
 static struct fake fake;
@@ -24,6 +25,7 @@ static struct chain chain_of(const struct conflist *list)
 		.netns = "/run/ns/x",
 		.ifname = "eth0",
 		.args = "IgnoreUnknown=1",
+		.plugin_timeout = 60 * NS_PER_SEC,
 	};
 }
 
@@ -161,13 +163,112 @@ static void test_verbs_by_version(void **state)
 	assert_string_equal(string_at(first, "ifname"), "eth0");
 }
 
+/* Each plugin gets prevResult in the version of the list, whatever version the one before answered in. */
+static void test_results_are_converted(void **state)
+{
+	CLEANUP(conflist_unrefp) const struct conflist *list = parse(three);
+	const struct chain chain = chain_of(list);
+	CLEANUP(json_decrefp) json_t *result = NULL;
+	struct err err;
+
+	(void)state;
+	fake_plugin(&fake, "a", "echo '{\"cniVersion\":\"0.2.0\",\"ip4\":{\"ip\":\"10.1.2.3/24\"}}'");
+	fake_plugin(&fake, "b", "echo '{\"ips\":[]}'");
+	fake_plugin(
+		&fake, "c",
+		"echo '{\"cniVersion\":\"0.4.0\",\"ips\":[{\"version\":\"4\",\"address\":\"10.1.2.3/24\"}]}'");
+	if (chain_add(&chain, NULL, &result, &err) < 0)
+		fail_msg("%s", err.text);
+	fake_assert_calls(&fake, "a ADD\nb ADD\nc ADD\n");
+	CLEANUP(json_decrefp) json_t *b = fake_read_json(&fake, "stdin.b.ADD");
+	CLEANUP(freep) char *prev = json_text(json_object_get(b, "prevResult"));
+	assert_string_equal(
+		prev, "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.1.2.3/24\"}],\"routes\":[]}");
+	CLEANUP(freep) char *last = json_text(result);
+	assert_string_equal(last, "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.1.2.3/24\"}]}");
+}
+
+/* What only the runtime may say is not taken from the file. */
+static void test_reserved_keys(void **state)
+{
+	CLEANUP(conflist_unrefp)
+	const struct conflist *list = parse(
+		"{\"cniVersion\":\"1.1.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"a\",\"prevResult\":{},\"runtimeConfig\":"
+		"{\"x\":1},\"cni.dev/valid-attachments\":[],\"cni.dev/x\":1,\"capabilities\":{\"dns\":true},\"args\":{\"y\":1},"
+		"\"z\":1}]}");
+	const struct chain chain = chain_of(list);
+	struct err err;
+
+	(void)state;
+	fake_plugin(&fake, "a", "");
+	assert_int_equal(chain_del(&chain, NULL, false, NULL, &err), 0);
+	CLEANUP(json_decrefp) json_t *del = fake_read_json(&fake, "stdin.a.DEL");
+	CLEANUP(freep) char *text = json_text(del);
+	assert_string_equal(
+		text, "{\"type\":\"a\",\"args\":{\"y\":1},\"z\":1,\"name\":\"n\",\"cniVersion\":\"1.1.0\"}");
+	assert_int_equal(chain_status(&chain, NULL, &err), 0);
+	fake_assert_calls(&fake, "a DEL\na STATUS\n");
+	CLEANUP(json_decrefp) json_t *status = fake_read_json(&fake, "stdin.a.STATUS");
+	assert_null(json_object_get(status, "cni.dev/x"));
+	assert_non_null(json_object_get(list->plugins[0].conf, "cni.dev/x"));
+}
+
+/* One that hangs costs its own time only: the others release what they have. */
+static void test_deadline_is_each_plugins(void **state)
+{
+	CLEANUP(conflist_unrefp) const struct conflist *list = parse(three);
+	struct chain chain = chain_of(list);
+	struct err err;
+
+	(void)state;
+	fake_plugin(&fake, "a", "");
+	fake_plugin(&fake, "b", "sleep 1000 & wait");
+	fake_plugin(&fake, "c", "sleep 1000");
+	chain.plugin_timeout = 700 * NS_PER_MS;
+	int64_t before = clock_mono();
+	assert_int_equal(chain_del(&chain, NULL, true, NULL, &err), -1);
+	assert_int_equal(err.code, RPC_DEADLINE_EXCEEDED);
+	assert_non_null(strstr(err.text, "plugin c: DEL"));
+	assert_true(clock_mono() - before < 60 * NS_PER_SEC);
+	CLEANUP(freep) char *calls = fake_read(&fake, "calls");
+	assert_true(str_has_suffix(calls, "a DEL\n"));
+	fake_assert_calls(&fake, calls);
+}
+
+static void test_gc_goes_on(void **state)
+{
+	CLEANUP(conflist_unrefp)
+	const struct conflist *list =
+		parse("{\"cniVersion\":\"1.1.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"a\"},"
+		      "{\"type\":\"b\"},{\"type\":\"c\"}]}");
+	CLEANUP(json_decrefp) json_t *stay = json_array();
+	const struct chain chain = chain_of(list);
+	struct err err;
+
+	(void)state;
+	fake_plugin(&fake, "a", "echo '{\"code\":7,\"msg\":\"a failed\"}'; exit 1");
+	fake_plugin(&fake, "b", "echo '{\"code\":7,\"msg\":\"b failed\"}'; exit 1");
+	fake_plugin(&fake, "c", "");
+	assert_int_equal(chain_gc(&chain, stay, NULL, &err), -1);
+	assert_string_equal(err.text, "plugin a: GC: a failed");
+	fake_assert_calls(&fake, "a GC\nb GC\nc GC\n");
+	CLEANUP(json_decrefp) json_t *gc = fake_read_json(&fake, "stdin.c.GC");
+	assert_true(json_is_array(json_object_get(gc, "cni.dev/valid-attachments")));
+	assert_true(json_is_array(json_object_get(gc, "cni.dev/attachments")));
+	CLEANUP(freep) char *env = fake_read(&fake, "env.c.GC");
+	assert_null(strstr(env, "CNI_CONTAINERID"));
+	/* STATUS stops: its answer is one plugin's. */
+	assert_int_equal(chain_status(&chain, NULL, &err), -1);
+	fake_assert_calls(&fake, "a STATUS\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_add_chains_results),
-		cmocka_unit_test(test_add_stops_at_failure),
-		cmocka_unit_test(test_del_goes_backwards),
-		cmocka_unit_test(test_verbs_by_version),
+		cmocka_unit_test(test_add_chains_results),       cmocka_unit_test(test_add_stops_at_failure),
+		cmocka_unit_test(test_del_goes_backwards),       cmocka_unit_test(test_verbs_by_version),
+		cmocka_unit_test(test_results_are_converted),    cmocka_unit_test(test_reserved_keys),
+		cmocka_unit_test(test_deadline_is_each_plugins), cmocka_unit_test(test_gc_goes_on),
 	};
 
 	fake_open(&fake);

@@ -5,6 +5,9 @@
  */
 #include "test/cni/fake.h"
 
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -13,7 +16,8 @@
 
 #define TWO                                                                                                        \
 	"{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"a\"},{\"type\":\"b\",\"capabilities\":" \
-	"{\"portMappings\":true,\"dns\":true,\"cgroupPath\":true}}]}"
+	"{\"portMappings\":true,\"dns\":true,\"cgroupPath\":true,\"bandwidth\":true,\"ips\":true,\"mac\":true,"    \
+	"\"io.kubernetes.cri.pod-annotations\":true}}]}"
 #define RESULT \
 	"echo '{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.1.2.3/24\"},{\"address\":\"fd00::3/64\"}]}'"
 
@@ -160,7 +164,7 @@ static void test_attach_and_detach(void **state)
 		runtime,
 		"{\"portMappings\":[{\"hostPort\":8080,\"containerPort\":80,\"protocol\":\"tcp\",\"hostIP\":"
 		"\"127.0.0.1\"}],\"dns\":{\"servers\":[\"10.0.0.10\"],\"searches\":[],\"options\":[]},"
-		"\"cgroupPath\":\"/kubepods/pod1\"}");
+		"\"cgroupPath\":\"/kubepods/pod1\",\"io.kubernetes.cri.pod-annotations\":{}}");
 	assert_int_equal(cached(box), 1);
 	detach(box);
 	fake_assert_calls(&box->fake, "b DEL\na DEL\n");
@@ -348,10 +352,73 @@ static void test_names_that_would_split_args(void **state)
 	fake_assert_calls(&box->fake, "");
 }
 
+static void test_annotations(void **state)
+{
+	static const struct network_annotation annotations[] = {
+		{ "kubernetes.io/ingress-bandwidth", "1M" },
+		{ "v1.multus-cni.io/default-network",
+		  "[{\"name\":\"n\",\"ips\":[\"10.1.2.3/24\"],\"mac\":\"c2:11:22:33:44:55\"}]" },
+	};
+	static const struct network_annotation bad[] = { { "kubernetes.io/egress-bandwidth", "1" } };
+	struct box *box = *state;
+	CLEANUP(network_result_done) struct network_result result = { 0 };
+	CLEANUP(network_result_done) struct network_result none = { 0 };
+	struct network_pod annotated = pod;
+	struct err err;
+
+	annotated.annotations = annotations;
+	annotated.annotations_len = ARRAY_LEN(annotations);
+	assert_int_equal(network_attach(box->network, NULL, &annotated, &result, &err), 0);
+	CLEANUP(json_decrefp) json_t *b = fake_read_json(&box->fake, "stdin.b.ADD");
+	const json_t *runtime = json_object_get(b, "runtimeConfig");
+	const json_t *bandwidth = json_object_get(runtime, "bandwidth");
+	assert_int_equal(json_integer_value(json_object_get(bandwidth, "ingressRate")), 1000000);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(runtime, "ips"), 0)),
+			    "10.1.2.3/24");
+	assert_string_equal(json_string_value(json_object_get(runtime, "mac")), "c2:11:22:33:44:55");
+	const json_t *all = json_object_get(runtime, "io.kubernetes.cri.pod-annotations");
+	assert_string_equal(json_string_value(json_object_get(all, "kubernetes.io/ingress-bandwidth")), "1M");
+	/* The plugin that does not ask is not told. */
+	CLEANUP(json_decrefp) json_t *a = fake_read_json(&box->fake, "stdin.a.ADD");
+	assert_null(json_object_get(a, "runtimeConfig"));
+	detach(box);
+	fake_assert_calls(&box->fake, "a ADD\nb ADD\nb DEL\na DEL\n");
+	annotated.annotations = bad;
+	annotated.annotations_len = ARRAY_LEN(bad);
+	assert_int_equal(network_attach(box->network, NULL, &annotated, &none, &err), -1);
+	assert_int_equal(err.code, RPC_INVALID_ARGUMENT);
+	fake_assert_calls(&box->fake, "");
+	assert_int_equal(cached(box), 0);
+}
+
+/* The calls but for STATUS, which is asked in the background. */
+static void assert_calls_but_status(struct box *box, const char *wanted)
+{
+	CLEANUP(freep) char *calls = fake_read(&box->fake, "calls");
+	CLEANUP(strv_done) struct strv lines = STRV_INIT;
+	CLEANUP(str_done) struct str kept = STR_INIT;
+
+	strv_split(&lines, calls, '\n');
+	for (size_t i = 0; i < lines.len; i++)
+		if (*lines.items[i] && !str_has_suffix(lines.items[i], " STATUS"))
+			str_addf(&kept, "%s\n", lines.items[i]);
+	assert_string_equal(str_get(&kept), wanted);
+}
+
+static void gc(struct box *box, const char *id)
+{
+	CLEANUP(strv_done) struct strv ids = STRV_INIT;
+	struct err err;
+
+	if (id)
+		strv_add(&ids, id);
+	if (network_gc(box->network, NULL, &ids, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
 static void test_check_and_gc(void **state)
 {
 	struct box *box = *state;
-	CLEANUP(strv_done) struct strv ids = STRV_INIT;
 	struct err err;
 
 	assert_int_equal(network_check(box->network, NULL, &pod, &err), 0); /* nothing attached */
@@ -359,15 +426,106 @@ static void test_check_and_gc(void **state)
 	fake_assert_calls(&box->fake, "a ADD\nb ADD\n");
 	assert_int_equal(network_check(box->network, NULL, &pod, &err), 0);
 	fake_assert_calls(&box->fake, "a CHECK\nb CHECK\n");
-	strv_add(&ids, FAKE_ID);
-	assert_int_equal(network_gc(box->network, NULL, &ids, &err), 0);
+	/* Attached since the start, so somebody's, told or not; and of those before, who is told of. */
+	gc(box, NULL);
+	reopen(box);
+	gc(box, FAKE_ID);
 	fake_assert_calls(&box->fake, "");
 	assert_int_equal(cached(box), 1);
-	strv_done(&ids);
-	ids = (struct strv)STRV_INIT;
-	assert_int_equal(network_gc(box->network, NULL, &ids, &err), 0);
+	gc(box, NULL);
 	fake_assert_calls(&box->fake, "b DEL\na DEL\n");
 	assert_int_equal(cached(box), 0);
+}
+
+/* A stranger that cannot be released keeps neither the others nor the verb from their turn, and stays valid.
+ */
+static void test_gc_with_failures(void **state)
+{
+	static const char other[] = "ffff456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	static const char third[] = "3333456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	struct box *box = *state;
+	CLEANUP(strv_done) struct strv ids = STRV_INIT;
+	struct err err;
+
+	fake_write(
+		box->fake.net, "10-n.conflist",
+		"{\"cniVersion\":\"1.1.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"a\"},{\"type\":\"b\"}]}",
+		0644);
+	fake_plugin(&box->fake, "a",
+		    "[ $CNI_COMMAND = ADD ] && " RESULT "; [ $CNI_COMMAND.$CNI_CONTAINERID != DEL." FAKE_ID
+		    " ] || { echo '{\"code\":7,\"msg\":\"stuck\"}'; exit 1; }");
+	reopen(box);
+	attach(box);
+	for (int i = 0; i < 2; i++) {
+		CLEANUP(network_result_done) struct network_result result = { 0 };
+		struct network_pod more = pod;
+		more.id = i ? third : other;
+		assert_int_equal(network_attach(box->network, NULL, &more, &result, &err), 0);
+	}
+	reopen(box);
+	assert_calls_but_status(box, "a ADD\nb ADD\na ADD\nb ADD\na ADD\nb ADD\n");
+	strv_add(&ids, third);
+	assert_int_equal(network_gc(box->network, NULL, &ids, &err), -1);
+	assert_string_equal(
+		err.text,
+		"attachment of 0123456789ab, which is no pod's: network \"n\": plugin a: DEL: stuck");
+	assert_int_equal(cached(box), 2);
+	assert_calls_but_status(
+		box, "a ADD\nb ADD\na ADD\nb ADD\na ADD\nb ADD\nb DEL\na DEL\nb DEL\na DEL\na GC\nb GC\n");
+	CLEANUP(json_decrefp) json_t *verb = fake_read_json(&box->fake, "stdin.b.GC");
+	CLEANUP(freep) char *valid = json_text(json_object_get(verb, "cni.dev/valid-attachments"));
+	assert_non_null(strstr(valid, "{\"containerID\":\"" FAKE_ID "\",\"ifname\":\"eth0\"}"));
+	assert_non_null(strstr(valid, third));
+	assert_null(strstr(valid, other));
+}
+
+struct collector {
+	struct box *box;
+	atomic_bool done;
+};
+
+static void *collect(void *data)
+{
+	struct collector *collector = data;
+
+	gc(collector->box, NULL);
+	atomic_store(&collector->done, true);
+	return NULL;
+}
+
+/* The spec: GC never beside ADD or DEL. Here GC waits for a file that appears only after the ADD behind it
+ * has been asked for. */
+static void test_gc_is_alone(void **state)
+{
+	struct box *box = *state;
+	struct collector collector = { .box = box };
+	struct err err;
+	pthread_t thread;
+	struct ctx ctx;
+
+	fake_write(box->fake.net, "10-n.conflist",
+		   "{\"cniVersion\":\"1.1.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"a\"}]}", 0644);
+	fake_plugin(&box->fake, "a",
+		    "[ $CNI_COMMAND = ADD ] && " RESULT "; [ $CNI_COMMAND = GC ] || exit 0\n"
+		    "while [ ! -e $dir/go ]; do sleep 0.05; done; echo 'end GC' >>$dir/calls");
+	reopen(box);
+	assert_int_equal(pthread_create(&thread, NULL, collect, &collector), 0);
+	for (;;) {
+		CLEANUP(freep) char *calls = fake_read(&box->fake, "calls");
+		if (strstr(calls, "a GC\n"))
+			break;
+		poll(NULL, 0, 5);
+	}
+	CLEANUP(network_result_done) struct network_result result = { 0 };
+	ctx_init(&ctx, clock_deadline_in(300 * NS_PER_MS));
+	assert_int_equal(network_attach(box->network, &ctx, &pod, &result, &err), -1);
+	assert_int_equal(err.code, RPC_DEADLINE_EXCEEDED);
+	ctx_done(&ctx);
+	assert_false(atomic_load(&collector.done));
+	fake_write(box->fake.root, "go", "", 0644);
+	attach(box);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_calls_but_status(box, "a GC\nend GC\na ADD\n");
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
@@ -386,7 +544,10 @@ int main(void)
 		TEST(test_damaged_cache),
 		TEST(test_crash_during_add),
 		TEST(test_names_that_would_split_args),
+		TEST(test_annotations),
 		TEST(test_check_and_gc),
+		TEST(test_gc_with_failures),
+		TEST(test_gc_is_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
