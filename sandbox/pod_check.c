@@ -139,6 +139,28 @@ static int check_security(const Cri__PodSandboxConfig *config, struct err *err)
 	return 0;
 }
 
+struct network_annotation *pod_network_annotations(const Cri__PodSandboxConfig *pod, struct arena *arena)
+{
+	struct network_annotation *annotations =
+		arena_array(arena, pod->n_annotations + 1, sizeof(*annotations));
+
+	for (size_t i = 0; i < pod->n_annotations; i++) {
+		annotations[i].key = pod->annotations[i]->key;
+		annotations[i].value = pod->annotations[i]->value;
+	}
+	return annotations;
+}
+
+/* Refused before anything is made, whatever the network's plugins would do with it. */
+static int check_bandwidth(const Cri__PodSandboxConfig *config, struct err *err)
+{
+	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
+	const struct network_annotation *annotations = pod_network_annotations(config, arena);
+	CLEANUP(json_decrefp) json_t *bandwidth = NULL;
+
+	return annotations_bandwidth(annotations, config->n_annotations, &bandwidth, err);
+}
+
 int pod_check(const Cri__RunPodSandboxRequest *request, const struct config *config, struct err *err)
 {
 	const Cri__PodSandboxConfig *pod = request->config;
@@ -157,7 +179,8 @@ int pod_check(const Cri__RunPodSandboxRequest *request, const struct config *con
 	if (*pod->log_directory && host_path_check("config.log_directory", pod->log_directory, err) < 0)
 		return -1;
 	if (cgroup_parent_check(pod->linux ? pod->linux->cgroup_parent : "", err) < 0 ||
-	    check_namespaces(pod, err) < 0 || check_ports(pod, err) < 0 || check_security(pod, err) < 0)
+	    check_namespaces(pod, err) < 0 || check_ports(pod, err) < 0 || check_bandwidth(pod, err) < 0 ||
+	    check_security(pod, err) < 0)
 		return -1;
 	return check_files(pod, err);
 }

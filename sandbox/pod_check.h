@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "cni/annotations.h"
 #include "config/config.h"
 #include "proto/cri.pb-c.h"
 #include "sandbox/pause.h"
@@ -23,6 +24,9 @@ int pod_check_host(const Cri__PodSandboxConfig *pod, struct err *err) MUST_CHECK
 int metadata_part_check(const char *what, const char *value, struct err *err) MUST_CHECK;
 /* An absolute host path without "." and ".." components. */
 int host_path_check(const char *what, const char *path, struct err *err) MUST_CHECK;
+
+/* The annotations as the pod network has them: pod->n_annotations items in arena. */
+struct network_annotation *pod_network_annotations(const Cri__PodSandboxConfig *pod, struct arena *arena);
 
 /* The sysctls to be written in the pod's namespaces: the configured defaults, then the pod's own; those of a
  * namespace shared with the host are left out. Lives in arena. */

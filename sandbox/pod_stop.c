@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "sandbox/pause.h"
+#include "sandbox/pod_check.h"
 #include "sandbox/pod_files.h"
 #include "sandbox/store.h"
 #include "sandbox/strings.h"
@@ -57,6 +58,8 @@ void pod_network(const struct pod *pod, struct arena *arena, struct network_pod 
 		.netns = arena_fmt(arena, "%s/%s", pod->ns_dir, namespace_name(NAMESPACE_NET)),
 		.cgroup_parent = pod->cgroup_path,
 		.ports = ports,
+		.annotations = pod_network_annotations(config, arena),
+		.annotations_len = config->n_annotations,
 	};
 	for (size_t i = 0; i < config->n_port_mappings; i++) {
 		const Cri__PortMapping *mapping = config->port_mappings[i];

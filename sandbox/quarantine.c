@@ -14,7 +14,7 @@
 #include "sandbox/record.h"
 #include "sandbox/store.h"
 
-static const char container_prefix[] = "container-";
+static const char container_prefix[] = "container-", pod_prefix[] = "pod-";
 
 static int open_quarantine(const struct sandboxes *owner, struct err *err)
 {
@@ -97,6 +97,24 @@ static void pin(int quarantine, const char *name, struct strv *layers, bool *ret
 
 	if (dir >= 0 && !read_layers(dir, layers) && is_mounted(dir))
 		*ret_all = true;
+}
+
+static void list(const struct sandboxes *sandboxes, struct strv *ret)
+{
+	CLEANUP(freep) char *path = xasprintf("%s/quarantine", sandboxes->config->root);
+
+	if (dir_list(AT_FDCWD, path, ret, NULL) < 0) /* none: nothing has been put there */
+		strv_done(ret);
+}
+
+void quarantine_pods(struct sandboxes *sandboxes, struct strv *ret)
+{
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+
+	list(sandboxes, &names);
+	for (size_t i = 0; i < names.len; i++)
+		if (str_has_prefix(names.items[i], pod_prefix))
+			strv_add(ret, names.items[i] + strlen(pod_prefix));
 }
 
 bool quarantine_uses_layer(struct sandboxes *sandboxes, const char *chain_id)

@@ -73,6 +73,7 @@ static void exit_noticed(void *data, const char *id)
 static void retry(struct source *source UNUSED, void *data)
 {
 	leftovers_retry(data, clock_mono());
+	attachments_retry(data, clock_mono());
 }
 
 /* Exit files that were there before the watch are seen here. */
@@ -103,6 +104,7 @@ static int open_parts(struct sandboxes *sandboxes, struct err *err)
 		return -1;
 	catch_up(sandboxes);
 	leftovers_retry(sandboxes, clock_mono());
+	attachments_retry(sandboxes, clock_mono());
 	return 0;
 }
 

@@ -41,6 +41,7 @@ struct sandboxes {
 	struct map pod_names, container_names; /* by identity */
 	struct cond leftovers_changed;
 	struct map leftovers; /* struct leftover (leftovers.c) by the object's id; owned */
+	int64_t attachments_due, attachments_delay; /* clock_mono() ns; ns (attachments.c) */
 };
 
 /* Full id or unambiguous prefix. INVALID_ARGUMENT: empty or ambiguous; NOT_FOUND. *ret is a reference. */
@@ -86,11 +87,21 @@ void quarantine_put(struct sandboxes *owner, int dir, const char *kind, const ch
 /* Whether a container in quarantine may run on this layer. */
 bool quarantine_uses_layer(struct sandboxes *sandboxes, const char *chain_id);
 
+/* The ids of the pods in quarantine are added. */
+void quarantine_pods(struct sandboxes *sandboxes, struct strv *ret);
+
+/*
+ * attachments.c: what the pod network holds for pods that are none of ours is released, on the pool, once
+ * after the start; as long as that fails it is tried again. attachments_retry: tries when it is due at `now`
+ * (clock_mono() ns).
+ */
+void attachments_retry(struct sandboxes *sandboxes, int64_t now);
+
 /* Pod verbs shared between files; the caller is inside the pod's gate. pod_halt: containers, network, pause,
  * namespaces, files. pod_destroy: that, and everything on disk. Idempotent. */
 int pod_halt(struct pod *pod, const struct ctx *ctx, struct err *err) MUST_CHECK;
 int pod_destroy(struct pod *pod, const struct ctx *ctx, struct err *err) MUST_CHECK;
-/* network_pod of a pod, for attach and detach; ports live in arena. */
+/* network_pod of a pod, for attach and detach; ports and annotations live in arena. */
 void pod_network(const struct pod *pod, struct arena *arena, struct network_pod *ret);
 
 /* Reads one object from disk and reconciles it with the kernel. restore.c */

@@ -172,6 +172,22 @@ static void test_dns(void **state)
 	str_done(&many);
 }
 
+#define BANDWIDTH(which, value) POD("\"annotations\":{\"kubernetes.io/" which "-bandwidth\":\"" value "\"}")
+
+static void test_bandwidth(void **state)
+{
+	static const struct row rows[] = {
+		{ BANDWIDTH("ingress", ""), "kubernetes.io/ingress-bandwidth" },
+		{ BANDWIDTH("egress", "fast"), "kubernetes.io/egress-bandwidth: \"fast\" is no quantity" },
+		{ BANDWIDTH("ingress", "999"), "unreasonably small" },
+		{ BANDWIDTH("egress", "2P"), "unreasonably large" },
+	};
+
+	refuse_all(*state, rows, ARRAY_LEN(rows));
+	allow(*state, BANDWIDTH("ingress", "10M"));
+	allow(*state, BANDWIDTH("egress", "1Gi"));
+}
+
 static void test_ports(void **state)
 {
 	static const struct row rows[] = {
@@ -368,6 +384,7 @@ int main(void)
 		cmocka_unit_test(test_handler),
 		cmocka_unit_test(test_hostname),
 		cmocka_unit_test(test_dns),
+		cmocka_unit_test(test_bandwidth),
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_host),
