@@ -74,6 +74,10 @@ bool runtime_has_started(const struct runtime_target *target, const struct proce
  * it. */
 int runtime_kill(const struct runtime_target *target, const struct process *init, int signal, bool all,
 		 const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* Sets the limits of a created or running container: resources is an OCI linux.resources object as text. What
+ * it does not have stays as it is. After an error some of it may be in force. */
+int runtime_update(const struct runtime_target *target, const char *resources, const struct ctx *ctx,
+		   struct err *err) MUST_CHECK;
 /* Deletes the runtime's container, killing what is left (without runc's 100 ms sleep); absent is success. */
 int runtime_delete(const struct runtime_target *target, const struct ctx *ctx, struct err *err) MUST_CHECK;
 

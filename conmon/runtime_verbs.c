@@ -1,5 +1,5 @@
 /*
- * kill and delete of monitor.h.
+ * kill, update and delete of monitor.h.
  *
  * Deleting is the subtle one. `runc delete --force` of a living container sleeps 100 ms between looks, and
  * both runtimes cost milliseconds where nothing is left to delete. So the runtime's own record is read first
@@ -29,6 +29,14 @@ int runtime_kill(const struct runtime_target *target, const struct process *init
 	if (verb_run(target, all ? all_words : one_word, ctx, err) == 0)
 		return 0;
 	return init && !process_alive(init) ? 0 : -1; /* nothing to signal any more */
+}
+
+int runtime_update(const struct runtime_target *target, const char *resources, const struct ctx *ctx,
+		   struct err *err)
+{
+	const char *const words[] = { "update", "--resources", "/dev/stdin", target->id, NULL };
+
+	return verb_run_fed(target, words, resources, ctx, err);
 }
 
 int runtime_delete(const struct runtime_target *target, const struct ctx *ctx, struct err *err)

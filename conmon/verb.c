@@ -116,6 +116,12 @@ const char *verb_program_problem(const char *message)
 int verb_run(const struct runtime_target *target, const char *const *words, const struct ctx *ctx,
 	     struct err *err)
 {
+	return verb_run_fed(target, words, NULL, ctx, err);
+}
+
+int verb_run_fed(const struct runtime_target *target, const char *const *words, const char *input,
+		 const struct ctx *ctx, struct err *err)
+{
 	struct command_result result CLEANUP(command_result_done) = { 0 };
 	struct strv argv CLEANUP(strv_done) = STRV_INIT;
 	char text[800];
@@ -125,6 +131,8 @@ int verb_run(const struct runtime_target *target, const char *const *words, cons
 		strv_add(&argv, words[i]);
 	struct command command = { .path = target->handler->path,
 				   .argv = (const char *const *)argv.items,
+				   .input = input,
+				   .input_len = input ? strlen(input) : 0,
 				   .stdout_max = VERB_STDERR_MAX,
 				   .stderr_max = VERB_STDERR_MAX,
 				   .timeout = target->config->runtime.runtime_timeout };

@@ -24,6 +24,9 @@ void verb_argv(const struct runtime_target *target, struct strv *argv);
  * DEADLINE_EXCEEDED; its process group is killed then. */
 int verb_run(const struct runtime_target *target, const char *const *words, const struct ctx *ctx,
 	     struct err *err) MUST_CHECK;
+/* The same with a text on its standard input. */
+int verb_run_fed(const struct runtime_target *target, const char *const *words, const char *input,
+		 const struct ctx *ctx, struct err *err) MUST_CHECK;
 
 /* The last thing a runtime said, without its timestamp and key=value wrapping (crun's and runc's formats),
  * printable, at most size - 1 bytes; "" when it said nothing. */

@@ -166,10 +166,10 @@ static int add_cpu_v2(struct writes *writes, const json_t *cpu, struct err *err)
 }
 
 /* The number in a file of the memory cgroup; 0 when there is none. */
-static uint64_t memory_number(const struct writes *writes, const char *file)
+static uint64_t memory_number(const struct cgroups *cgroups, const char *path, const char *file)
 {
-	const struct cgroup_hierarchy *hierarchy = hierarchy_of(writes->cgroups, "memory");
-	CLEANUP(fd_closep) int dir = hierarchy ? cgroup_hierarchy_open(hierarchy, writes->path) : -1;
+	const struct cgroup_hierarchy *hierarchy = hierarchy_of(cgroups, "memory");
+	CLEANUP(fd_closep) int dir = hierarchy ? cgroup_hierarchy_open(hierarchy, path) : -1;
 	CLEANUP(freep) char *content = NULL;
 	uint64_t ret = 0;
 	struct err ignored;
@@ -180,12 +180,12 @@ static uint64_t memory_number(const struct writes *writes, const char *file)
 	return parse_u64(content, UINT64_MAX, &ret) ? ret : 0;
 }
 
-/* The kernel would make room by killing. */
-static int check_usage(const struct writes *writes, const json_t *memory, struct err *err)
+int cgroup_limit_check_usage(const struct cgroups *cgroups, const char *path, const json_t *resources,
+			     struct err *err)
 {
-	const json_t *limit = json_object_get(memory, "limit");
-	bool v2 = writes->cgroups->view == CGROUP_VIEW_V2;
-	uint64_t used = memory_number(writes, v2 ? "memory.current" : "memory.usage_in_bytes");
+	const json_t *limit = json_object_get(json_object_get(resources, "memory"), "limit");
+	bool v2 = cgroups->view == CGROUP_VIEW_V2;
+	uint64_t used = memory_number(cgroups, path, v2 ? "memory.current" : "memory.usage_in_bytes");
 
 	if (limit && (uint64_t)json_integer_value(limit) < used)
 		return err_set(err, RPC_FAILED_PRECONDITION,
@@ -202,8 +202,9 @@ static int add_memory_v1(struct writes *writes, const json_t *memory, struct err
 		{ "memory.memsw.limit_in_bytes", "swap" },
 	};
 	const json_t *swap = json_object_get(memory, "swap");
-	bool raise = swap && (uint64_t)json_integer_value(swap) >
-				     memory_number(writes, "memory.memsw.limit_in_bytes");
+	bool raise =
+		swap && (uint64_t)json_integer_value(swap) >
+				memory_number(writes->cgroups, writes->path, "memory.memsw.limit_in_bytes");
 
 	for (int i = 0; i < 2; i++) {
 		const char *const *file = files[raise ? 1 - i : i];
@@ -268,7 +269,7 @@ static int collect(struct writes *writes, const json_t *resources, struct err *e
 	const json_t *cpu = json_object_get(resources, "cpu"), *memory = json_object_get(resources, "memory");
 	bool v2 = writes->cgroups->view == CGROUP_VIEW_V2;
 
-	if (check_usage(writes, memory, err) < 0)
+	if (cgroup_limit_check_usage(writes->cgroups, writes->path, resources, err) < 0)
 		return -1;
 	if ((v2 ? add_cpu_v2 : add_cpu_v1)(writes, cpu, err) < 0 || add_cpuset(writes, cpu, err) < 0 ||
 	    (v2 ? add_memory_v2 : add_memory_v1)(writes, memory, err) < 0)

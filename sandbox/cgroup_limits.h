@@ -27,6 +27,11 @@ enum cgroup_limit_mode {
 int cgroup_limit(const struct cgroups *cgroups, const char *path, const json_t *resources,
 		 enum cgroup_limit_mode mode, struct err *err) MUST_CHECK;
 
+/* FAILED_PRECONDITION when the memory limit in resources is below what path's cgroup uses now: the kernel
+ * would make room by killing. */
+int cgroup_limit_check_usage(const struct cgroups *cgroups, const char *path, const json_t *resources,
+			     struct err *err) MUST_CHECK;
+
 /* cpu.weight of cpu.shares, as the kubelet converts them: 2..262144 to 1..10000. */
 uint64_t cgroup_weight_of_shares(uint64_t shares);
 

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "proto/message.h"
 #include "proto/message_json.h"
 #include "sandbox/record.h"
 #include "sandbox/store.h"
@@ -55,6 +56,7 @@ struct container *container_new_take(struct container_birth *birth)
 	container->created_at = clock_real();
 	container->state = CRI__CONTAINER_STATE__CONTAINER_CREATED;
 	container->kill_at = NO_DEADLINE;
+	container->resources = birth->config->linux ? birth->config->linux->resources : NULL;
 	container->reason = xstrdup("");
 	container->message = xstrdup("");
 	container->init = (struct process)PROCESS_INIT;
@@ -103,6 +105,7 @@ struct container *container_unref(struct container *container)
 	free(container->cgroup_path);
 	free(container->reason);
 	free(container->message);
+	arena_free(container->resources_arena);
 	arena_free(container->arena);
 	pod_unref(container->pod);
 	free(container);
@@ -112,6 +115,15 @@ struct container *container_unref(struct container *container)
 void container_unrefp(struct container **container)
 {
 	container_unref(*container);
+}
+
+Cri__LinuxContainerResources *container_resources(struct container *container, struct arena *arena)
+{
+	lock_take(&container->lock);
+	Cri__LinuxContainerResources *copy =
+		container->resources ? message_clone(&container->resources->base, arena) : NULL;
+	lock_drop(&container->lock);
+	return copy;
 }
 
 Cri__ContainerState container_state(struct container *container)
@@ -166,10 +178,27 @@ void container_monitor_spec(const struct container *container, struct monitor_sp
 	};
 }
 
+/* The request's, with resources as last updated. */
+static Cri__LinuxContainerConfig *container_linux_now(struct container *container, struct arena *arena)
+{
+	const Cri__LinuxContainerConfig *config = container->config->linux;
+
+	if (!config && !container->resources)
+		return NULL;
+	Cri__LinuxContainerConfig *now =
+		config ? message_clone(&config->base, arena)
+		       : message_new(arena, &cri__linux_container_config__descriptor);
+	now->resources = container_resources(container, arena);
+	return now;
+}
+
 int container_save_config(struct container *container, struct err *err)
 {
-	CLEANUP(json_decrefp)
-	json_t *config = message_to_json(&container->config->base, MESSAGE_JSON_SECRETS);
+	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
+	Cri__ContainerConfig now = *container->config;
+
+	now.linux = container_linux_now(container, arena);
+	CLEANUP(json_decrefp) json_t *config = message_to_json(&now.base, MESSAGE_JSON_SECRETS);
 	struct container_config_record record = {
 		.version = RECORD_VERSION,
 		.created_at = container->created_at,

@@ -65,6 +65,9 @@ struct container {
 	char *reason, *message; /* never NULL */
 	struct process init, monitor;
 	struct watch *watch; /* of the monitor */
+	/* The request's, then as last updated; changed inside the gate only. NULL: none. */
+	const Cri__LinuxContainerResources *resources;
+	struct arena *resources_arena; /* holds them once updated */
 };
 
 /* What the image is called for people, as a kubelet asks for it by its id: of its names the one that the
@@ -86,6 +89,13 @@ struct container *container_unref(struct container *container);
 void container_unrefp(struct container **container);
 void container_image_done(struct container_image *image);
 
+/* As last updated, in arena; NULL: none. */
+Cri__LinuxContainerResources *container_resources(struct container *container, struct arena *arena);
+/* What holds after an update, in arena: numbers that are 0 and texts that are "" stay as in held (may be
+ * NULL), hugepage limits and unified entries are replaced one by one. */
+Cri__LinuxContainerResources *container_resources_merged(const Cri__LinuxContainerResources *held,
+							 const Cri__LinuxContainerResources *asked,
+							 struct arena *arena);
 Cri__ContainerState container_state(struct container *container);
 /* Copies of the processes with pidfds of their own; -1 pidfd when gone. The caller calls process_done. */
 struct process container_init_process(struct container *container);

@@ -29,14 +29,14 @@ static Cri__ContainerUser *user_of(const struct container *container, struct are
 	return message;
 }
 
-static Cri__ContainerResources *resources_of(const struct container *container, struct arena *arena)
+static Cri__ContainerResources *resources_of(struct container *container, struct arena *arena)
 {
-	const Cri__LinuxContainerConfig *config = container->config->linux;
+	Cri__LinuxContainerResources *linux_resources = container_resources(container, arena);
 
-	if (!config || !config->resources)
+	if (!linux_resources)
 		return NULL;
 	Cri__ContainerResources *resources = message_new(arena, &cri__container_resources__descriptor);
-	resources->linux = message_clone(&config->resources->base, arena);
+	resources->linux = linux_resources;
 	return resources;
 }
 

@@ -81,6 +81,12 @@ int containers_list(struct sandboxes *sandboxes, const Cri__ContainerFilter *fil
 int container_exec_sync(struct sandboxes *sandboxes, const struct ctx *ctx,
 			const Cri__ExecSyncRequest *request, struct arena *arena, Cri__ExecSyncResponse *ret,
 			struct err *err) MUST_CHECK;
+/* Changes limits of a created or running container, and remembers them: what is 0, "" or absent stays as it
+ * is. FAILED_PRECONDITION: it has ended, or uses more memory than the new limit. After an error the old
+ * limits are in force. */
+int container_update_resources(struct sandboxes *sandboxes, const struct ctx *ctx,
+			       const Cri__UpdateContainerResourcesRequest *request,
+			       struct err *err) MUST_CHECK;
 int container_reopen_log(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id,
 			 struct err *err) MUST_CHECK;
 

@@ -146,6 +146,55 @@ log_file() {
 	is "$(cat /sys/fs/cgroup/cpu*"$path/cpu.cfs_quota_us" | sort -u)" 50000
 }
 
+update_container() { # ID JSON: prints the code
+	rpc_code UpdateContainerResources "{\"container_id\": \"$1\", \"linux\": $2}"
+}
+
+@test "UpdateContainerResources: limits of a living container move, are told by its status, and outlive the server" {
+	[ -d /sys/fs/cgroup/memory ] || skip "no v1 memory controller in this view"
+	local id path
+	id=$(launch limited '.linux.resources = {memory_limit_in_bytes: 67108864, cpu_shares: 512, cpu_quota: 50000, cpu_period: 100000}')
+	path=$(awk -F: '$2 == "memory" { print $3 }' "/proc/$(crictl inspect "$id" | jq -r .info.pid)/cgroup")
+	limits() {
+		printf '%s %s %s\n' "$(cat "/sys/fs/cgroup/memory$path/memory.limit_in_bytes")" \
+			"$(cat /sys/fs/cgroup/cpu*"$path/cpu.shares" | sort -u)" "$(cat /sys/fs/cgroup/cpu*"$path/cpu.cfs_quota_us" | sort -u)"
+	}
+	is "$(update_container "$id" '{"memory_limit_in_bytes": 134217728}')" OK
+	is "$(limits)" "134217728 512 50000"
+	is "$(update_container "$id" '{"cpu_shares": 1024, "cpu_quota": 20000}')" OK
+	is "$(limits)" "134217728 1024 20000"
+	is "$(update_container "$id" '{"memory_limit_in_bytes": 33554432}')" OK
+	is "$(limits)" "33554432 1024 20000"
+	status() { container_field "$id" '.resources.linux | "\(.memoryLimitInBytes) \(.cpuShares) \(.cpuQuota) \(.cpuPeriod)"'; }
+	is "$(status)" "33554432 1024 20000 100000"
+	if [ "$CRISP_SERVER" = crispd ]; then
+		# nothing of a request that is refused
+		is "$(update_container "$id" '{"memory_limit_in_bytes": 4096, "cpu_shares": 2}')" FailedPrecondition
+		like "$(rpc_text)" "below the [0-9]+ bytes in use"
+		is "$(update_container "$id" '{"cpu_shares": 77, "cpuset_cpus": "0-9e9"}')" InvalidArgument
+		is "$(update_container "$id" '{"cpu_shares": 77, "cpuset_cpus": "4000"}')" Internal "the runtime's own refusal"
+		is "$(limits) $(status)" "33554432 1024 20000 33554432 1024 20000 100000"
+		stop_server KILL
+		start_server
+		is "$(status)" "33554432 1024 20000 100000"
+		is "$(update_container "$id" '{"cpu_shares": 256}')" OK
+		is "$(limits)" "33554432 256 20000"
+	fi
+	crictl stop -t 0 "$id" >/dev/null
+	[ "$CRISP_SERVER" != crispd ] || is "$(update_container "$id" '{"cpu_shares": 77}')" FailedPrecondition
+	is "$(update_container 0123456789abcdef '{"cpu_shares": 77}')" NotFound
+}
+
+@test "UpdateContainerResources of a created container holds when it is started" {
+	[ -d /sys/fs/cgroup/memory ] || skip "no v1 memory controller in this view"
+	local id path
+	id=$(create_container "$POD" here early)
+	is "$(update_container "$id" '{"memory_limit_in_bytes": 67108864}')" OK
+	crictl start "$id" >/dev/null
+	path=$(awk -F: '$2 == "memory" { print $3 }' "/proc/$(crictl inspect "$id" | jq -r .info.pid)/cgroup")
+	is "$(cat "/sys/fs/cgroup/memory$path/memory.limit_in_bytes")" 67108864
+}
+
 # launch_with_trap NAME COMMAND SIGNAL [FILTER]: prints the id once it listens: before, the signal would meet the runtime's init.
 launch_with_trap() {
 	launch "$1" ".command = [\"sh\", \"-c\", \"trap \\\"$2\\\" $3; echo listening; while :; do sleep 0.1; done\"] | ${4:-.}"

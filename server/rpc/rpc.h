@@ -45,6 +45,7 @@ extern const struct rpc rpc_remove_container;
 extern const struct rpc rpc_list_containers;
 extern const struct rpc rpc_stream_containers;
 extern const struct rpc rpc_container_status;
+extern const struct rpc rpc_update_container_resources;
 extern const struct rpc rpc_reopen_container_log;
 extern const struct rpc rpc_exec_sync;
 extern const struct rpc rpc_update_runtime_config;

@@ -22,7 +22,7 @@ const struct rpc *const rpc_table[] = {
 	&rpc_list_containers,
 	&rpc_stream_containers,
 	&rpc_container_status,
-	&rpc_unimplemented[RPC_UPDATE_CONTAINER_RESOURCES],
+	&rpc_update_container_resources,
 	&rpc_reopen_container_log,
 	&rpc_exec_sync,
 	&rpc_unimplemented[RPC_EXEC],
