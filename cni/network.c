@@ -250,12 +250,15 @@ static int guess(struct network *network, const struct network_pod *pod, struct 
 {
 	CLEANUP(conflist_unrefp) const struct conflist *list = NULL;
 	CLEANUP(freep) char *problem = NULL;
+	struct network_pod plain = *pod;
 	struct cache_entry guessed;
 
 	list = readiness_list(network->readiness, &problem);
 	if (!list)
 		return 0;
-	if (build_entry(pod, list, &guessed, err) < 0)
+	/* What the annotations ask for may be why ADD was never tried; DEL does not need it. */
+	plain.annotations_len = 0;
+	if (build_entry(pod, list, &guessed, err) < 0 && build_entry(&plain, list, &guessed, err) < 0)
 		return -1;
 	guessed.file = TAKE(entry->file);
 	cache_entry_done(entry);

@@ -389,6 +389,9 @@ static void test_annotations(void **state)
 	assert_int_equal(err.code, RPC_INVALID_ARGUMENT);
 	fake_assert_calls(&box->fake, "");
 	assert_int_equal(cached(box), 0);
+	/* Nor does it keep the pod from being taken down. */
+	if (network_detach(box->network, NULL, &annotated, &err) < 0)
+		fail_msg("%s", err.text);
 }
 
 /* The calls but for STATUS, which is asked in the background. */
