@@ -272,8 +272,8 @@ int pod_sysctls(const Cri__PodSandboxConfig *pod, const struct config *config, u
 	const struct config_strings *defaults = &config->runtime.default_sysctls;
 	size_t own = pod->linux ? pod->linux->n_sysctls : 0;
 
-	if (own + defaults->len > PAUSE_SYSCTLS_MAX)
-		return err_set(err, RPC_INVALID_ARGUMENT, "more than %d sysctls", PAUSE_SYSCTLS_MAX);
+	if (own + defaults->len > POD_SYSCTLS_MAX)
+		return err_set(err, RPC_INVALID_ARGUMENT, "more than %d sysctls", POD_SYSCTLS_MAX);
 	ret->len = 0;
 	ret->items = arena_array(arena, own + defaults->len + 1, sizeof(*ret->items));
 	for (size_t i = 0; i < defaults->len; i++) {

@@ -13,7 +13,11 @@
 #include "proto/cri.pb-c.h"
 #include "sandbox/pause.h"
 
-enum { METADATA_PART_MAX = 1024, PORTS_MAX = 4096 };
+enum {
+	METADATA_PART_MAX = 1024,
+	PORTS_MAX = 4096,
+	POD_SYSCTLS_MAX = PAUSE_SYSCTLS_MAX - 1
+}; /* one is ours */
 
 int pod_check(const Cri__RunPodSandboxRequest *request, const struct config *config,
 	      struct err *err) MUST_CHECK;

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -59,6 +60,28 @@ static void files_spec(const struct pod *pod, struct arena *arena, struct pod_fi
 	ret->dns_options = strings_null_terminated(arena, dns->options, dns->n_options);
 }
 
+/* Another pod's router advertisements, or those of a network it was put on, must not give the pod routes and
+ * addresses that its network's plugins know nothing of (CVE-2020-10749): the kernel's default is to take
+ * them, and only some plugins change it. Put first, so that who wants them can say so in the pod's sysctls.
+ */
+static void refuse_router_advertisements(const struct pod *pod, struct arena *arena,
+					 struct pod_sysctls *sysctls)
+{
+	static const struct pause_sysctl refuse = { "net.ipv6.conf.default.accept_ra", "0" };
+	struct pause_sysctl *items;
+
+	/* Absent in a kernel without IPv6. */
+	if (!(pod->namespaces & NAMESPACE_NET) ||
+	    access("/proc/sys/net/ipv6/conf/default/accept_ra", F_OK) < 0)
+		return;
+	items = arena_array(arena, sysctls->len + 1, sizeof(*items));
+	items[0] = refuse;
+	if (sysctls->len)
+		memcpy(items + 1, sysctls->items, sysctls->len * sizeof(*items));
+	sysctls->items = items;
+	sysctls->len++;
+}
+
 /* The process is the pod's at once: should a later step fail, undo stops and reaps it. `ret` keeps the hold.
  */
 static int start_pause(struct pod *pod, struct arena *arena, struct pause_started *ret, const struct ctx *ctx,
@@ -78,6 +101,7 @@ static int start_pause(struct pod *pod, struct arena *arena, struct pause_starte
 
 	if (pod_sysctls(pod->config, pod->owner->config, pod->namespaces, arena, &sysctls, err) < 0)
 		return -1;
+	refuse_router_advertisements(pod, arena, &sysctls);
 	spec.sysctls = sysctls.items;
 	spec.sysctls_len = sysctls.len;
 	if (pause_start(&spec, ctx, ret, err) < 0)
