@@ -2,7 +2,7 @@
  * CreateContainer. The steps and what undoes them:
  *
  *   config.json       the record that it may exist: from here on a crash is undone at the next start
- *   rootfs            overlay_unmount
+ *   rootfs, images    overlay_unmount, image_mounts_undo
  *   bundle, spec      gone with the directory
  *   conmon, create    runtime_delete (monitor_create undoes its own failure)
  *   state.json        the container exists
@@ -21,6 +21,7 @@
 #include "image/overlay.h"
 #include "proto/message.h"
 #include "sandbox/container.h"
+#include "sandbox/image_mounts.h"
 #include "sandbox/log_place.h"
 #include "sandbox/pod_check.h"
 #include "sandbox/pod_files.h"
@@ -102,29 +103,14 @@ static int make_dirs(struct container *container, struct err *err)
 	return run_dir < 0 ? -1 : 0;
 }
 
-/* The layers as the pod's user namespace sees them: they are mounted once more for it. */
-static void see_mapped(const struct container *container, struct strv *dirs)
-{
-	CLEANUP(freep) char *from = images_layers_path(container->owner->images);
-	CLEANUP(freep) char *to = pod_files_path(container->pod->run_dir, "layers");
-	struct strv mapped = STRV_INIT;
-
-	for (size_t i = 0; i < dirs->len; i++)
-		strv_addf(&mapped, "%s%s", to, dirs->items[i] + strlen(from));
-	strv_done(dirs);
-	*dirs = mapped;
-}
-
 static int mount_rootfs(const struct container *container, const struct image *image, struct err *err)
 {
 	CLEANUP(strv_done) struct strv lowers = STRV_INIT;
 	CLEANUP(freep) char *upper = xasprintf("%s/upper", container->dir);
 	CLEANUP(freep) char *work = xasprintf("%s/work", container->dir);
 
-	if (images_layer_dirs(container->owner->images, image, &lowers, err) < 0)
+	if (container_layer_dirs(container, image, &lowers, err) < 0)
 		return -1;
-	if (pod_has_userns(container->pod))
-		see_mapped(container, &lowers);
 	struct overlay_mount mount = {
 		.lowers = &lowers, .upper = upper, .work = work, .target = container->rootfs
 	};
@@ -228,10 +214,12 @@ static int check_mapped(const struct container *container, struct err *err)
 	return userns_check_id(&userns->gids, user->gid, "group", err);
 }
 
-static int build_spec(struct container *container, const struct image *image, struct err *err)
+static int build_spec(struct container *container, const struct image *image,
+		      const struct image_mounts *mounts, struct err *err)
 {
 	CLEANUP(paths_done) struct paths paths = { 0 };
 	CLEANUP(fd_closep) int rootfs = dir_open(AT_FDCWD, container->rootfs, err);
+	CLEANUP(strv_done) struct strv sources = STRV_INIT;
 	CLEANUP(freep) char *spec = NULL;
 	struct user_request user = {
 		.security = container->config->linux ? container->config->linux->security_context : NULL,
@@ -241,7 +229,8 @@ static int build_spec(struct container *container, const struct image *image, st
 	struct spec_input input;
 
 	if (rootfs < 0 || user_resolve(&user, &container->user, err) < 0 ||
-	    check_mapped(container, err) < 0 || target_pid_ns(container, &paths.target, err) < 0)
+	    check_mapped(container, err) < 0 || target_pid_ns(container, &paths.target, err) < 0 ||
+	    image_mounts_make(container, mounts, &sources, err) < 0)
 		return -1;
 	fill_paths(container, &paths);
 	fill_input(container, &input);
@@ -250,6 +239,7 @@ static int build_spec(struct container *container, const struct image *image, st
 	input.rootfs = container->rootfs;
 	input.rootfs_fd = rootfs;
 	input.volumes_dir = paths.volumes;
+	input.image_mounts = &sources;
 	input.net_ns = paths.net;
 	input.ipc_ns = paths.ipc;
 	input.uts_ns = paths.uts;
@@ -325,7 +315,8 @@ static void undo(struct container *container)
 	ctx_done(&ctx);
 }
 
-static struct container *new_container(struct create *create, const struct image *image)
+static struct container *new_container(struct create *create, const struct image *image,
+				       const struct image_mounts *mounts)
 {
 	const Cri__ContainerConfig *config = create->request->config;
 	const char *directory = create->pod->config->log_directory;
@@ -342,12 +333,14 @@ static struct container *new_container(struct create *create, const struct image
 	};
 
 	strv_add_all(&birth.image.layers, (const char *const *)image->layers.items, image->layers.len);
+	image_mounts_layers(mounts, &birth.image.layers);
 	return container_new_take(&birth);
 }
 
 static int create_gated(struct create *create, const struct ctx *ctx, char **ret, struct err *err)
 {
 	CLEANUP(image_unrefp) struct image *image = NULL;
+	CLEANUP(image_mounts_done) struct image_mounts mounts = { 0 };
 
 	if (!pod_ready(create->pod))
 		return err_set(err, RPC_FAILED_PRECONDITION, "pod sandbox %s is not ready", create->pod->id);
@@ -357,17 +350,18 @@ static int create_gated(struct create *create, const struct ctx *ctx, char **ret
 	if (*create->request->config->log_path &&
 	    log_place_check(create->pod->config->log_directory, create->request->config->log_path, err) < 0)
 		return -1;
-	if (images_find(create->owner->images, create->request->config->image->image, &image, err) < 0)
+	if (images_find(create->owner->images, create->request->config->image->image, &image, err) < 0 ||
+	    image_mounts_find(create->owner, create->request->config, &mounts, err) < 0)
 		return -1;
 
-	CLEANUP(container_unrefp) struct container *container = new_container(create, image);
+	CLEANUP(container_unrefp) struct container *container = new_container(create, image, &mounts);
 	struct spec_input input;
 	fill_input(container, &input);
 	input.image = &image->config;
 	if (spec_check(&input, err) < 0)
 		return -1;
 	if (make_dirs(container, err) < 0 || make_log_dir(container, err) < 0 ||
-	    mount_rootfs(container, image, err) < 0 || build_spec(container, image, err) < 0 ||
+	    mount_rootfs(container, image, err) < 0 || build_spec(container, image, &mounts, err) < 0 ||
 	    start_monitor(container, image, ctx, err) < 0) {
 		undo(container);
 		return -1;

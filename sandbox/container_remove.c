@@ -12,6 +12,7 @@
 #include "image/images.h"
 #include "image/overlay.h"
 #include "sandbox/container.h"
+#include "sandbox/image_mounts.h"
 #include "sandbox/store.h"
 
 /* Removes a folder on tmpfs that may never have been made, or be gone with a reboot. */
@@ -36,7 +37,7 @@ int container_destroy(struct container *container, const struct ctx *ctx, struct
 {
 	struct sandboxes *owner = container->owner;
 
-	if (overlay_unmount(container->rootfs, err) < 0 ||
+	if (overlay_unmount(container->rootfs, err) < 0 || image_mounts_undo(container, err) < 0 ||
 	    cgroup_remove(owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
 	    remove_run_dir(container, err) < 0 ||
 	    remove_volatile(owner->attach_dir, container->id, err) < 0) /* conmon's socket */

@@ -58,6 +58,10 @@ struct spec_input {
 	int rootfs_fd;           /* the same, opened, borrowed */
 	const char *volumes_dir; /* where image volumes are made with image_volumes = "bind"; may be NULL */
 
+	/* By the number of the mount: where its image is mounted, "" for those of no image. NULL: there are
+	 * none. */
+	const struct strv *image_mounts;
+
 	/* Paths of the pod's namespaces; NULL: the host's. */
 	const char *net_ns, *ipc_ns, *uts_ns;
 	const char *user_ns;         /* the pod's; NULL: the host's */

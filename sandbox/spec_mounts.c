@@ -7,6 +7,8 @@
  */
 #include "sandbox/spec_parts.h"
 
+#include "sandbox/image_mounts.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -85,8 +87,8 @@ static int check_mount(const Cri__Mount *mount, const struct spec_input *input, 
 		return -1;
 	if (str_eq(path, "/"))
 		return err_set(err, RPC_INVALID_ARGUMENT, "container_path is the root");
-	if (mount->image && !str_empty(mount->image->image))
-		return err_set(err, RPC_UNIMPLEMENTED, "mounts of images are not supported");
+	if (image_mount_wanted(mount))
+		return image_mount_check(mount, err);
 	if (check_mappings(mount, input, err) < 0)
 		return -1;
 	if (spec_path_clean(mount->host_path, "host_path", NULL, err) < 0)
@@ -108,7 +110,9 @@ int spec_mounts_check(const struct spec_input *input, struct err *err)
 		return err_set(err, RPC_INVALID_ARGUMENT, "more than %d mounts", MOUNTS_MAX);
 	for (size_t i = 0; i < config->n_mounts; i++)
 		if (check_mount(config->mounts[i], input, err) < 0)
-			return err_prefix(err, "mounts[%zu]", i);
+			return err_prefix(
+				err, "%smounts[%zu]",
+				image_mount_wanted(config->mounts[i]) ? "ImageVolumeMountFailed: " : "", i);
 	return 0;
 }
 
@@ -239,6 +243,21 @@ static json_t *mappings_json(Cri__IDMapping *const *items, size_t len)
 	return array;
 }
 
+/* As Kubernetes promises: nothing of it can be written or run. */
+static int add_image(struct spec_context *context, const Cri__Mount *mount, const char *source,
+		     json_t *mounts, struct err *err)
+{
+	CLEANUP(freep) char *destination = NULL;
+
+	if (spec_path_clean(mount->container_path, "container_path", &destination, err) < 0)
+		return -1;
+	json_array_append_new(mounts, json_pack("{s:o, s:s, s:o, s:[s,s,s,s,s,s]}", "destination",
+						spec_text(context, destination), "type", "bind", "source",
+						spec_text(context, source), "options", "bind", "rprivate",
+						"ro", "noexec", "nosuid", "nodev"));
+	return 0;
+}
+
 static int add_requested(struct spec_context *context, const Cri__Mount *mount, json_t *mounts,
 			 struct err *err)
 {
@@ -323,7 +342,13 @@ int spec_mounts(struct spec_context *context, json_t **ret, const char **ret_pro
 	add_file_systems(context, mounts);
 	add_pod_files(context, mounts);
 	for (size_t i = 0; i < config->n_mounts; i++) {
-		if (add_requested(context, config->mounts[i], mounts, err) < 0) {
+		const Cri__Mount *mount = config->mounts[i];
+		const struct strv *images = context->input->image_mounts;
+		int failed = image_mount_wanted(mount) && images
+				     ? add_image(context, mount, images->items[i], mounts, err)
+				     : add_requested(context, mount, mounts, err);
+
+		if (failed) {
 			json_decref(mounts);
 			return err_prefix(err, "mounts[%zu]", i);
 		}

@@ -157,6 +157,41 @@ static void test_mapped_mounts(void **state)
 	refuse_mount(mount, RPC_FAILED_PRECONDITION, "not supported by the runtime");
 }
 
+static void test_image_mounts(void **state)
+{
+	static char name[] = "sha256:1", sub[] = "a/b";
+	static const char *const bad[] = { "/a", "..", "a/../b", "a\n" };
+	Cri__ImageSpec image = CRI__IMAGE_SPEC__INIT;
+	Cri__Mount mounts[2] = { mount_of("/data", ""), mount_of("/host", f.dir) };
+	Cri__Mount *list[] = { &mounts[0], &mounts[1] };
+	CLEANUP(strv_done) struct strv sources = STRV_INIT;
+
+	(void)state;
+	image.image = name;
+	mounts[0].image = &image;
+	mounts[0].image_sub_path = sub;
+	f.config.mounts = list;
+	f.config.n_mounts = 2;
+	strv_add(&sources, "/crisp/image-mounts/0/a/b");
+	strv_add(&sources, "");
+	f.input.image_mounts = &sources;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	assert_mount(spec, "/data",
+		     "{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"/crisp/image-mounts/0/a/b\","
+		     "\"options\":[\"bind\",\"rprivate\",\"ro\",\"noexec\",\"nosuid\",\"nodev\"]}");
+	CLEANUP(freep) char *host = fixture_mount(spec, "/host");
+	assert_non_null(strstr(host, f.dir));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		mounts[0].image_sub_path = (char *)(uintptr_t)bad[i];
+		refuse_mount(mounts[0], RPC_INVALID_ARGUMENT,
+			     "ImageVolumeMountFailed: mounts[0]: image_sub_path");
+	}
+	mounts[0].image_sub_path = sub;
+	mounts[0].host_path = sub;
+	refuse_mount(mounts[0], RPC_INVALID_ARGUMENT,
+		     "ImageVolumeMountFailed: mounts[0]: an image and a host_path");
+}
+
 static void test_devices(void **state)
 {
 	Cri__Device device = CRI__DEVICE__INIT;
@@ -239,11 +274,8 @@ static void test_image_volumes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_mounts),
-		TEST(test_bad_mounts),
-		TEST(test_mapped_mounts),
-		TEST(test_devices),
-		TEST(test_devices_without_rules),
+		TEST(test_mounts),        TEST(test_bad_mounts), TEST(test_mapped_mounts),
+		TEST(test_image_mounts),  TEST(test_devices),    TEST(test_devices_without_rules),
 		TEST(test_image_volumes),
 	};
 
