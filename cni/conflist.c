@@ -113,26 +113,23 @@ static int choose_version(struct conflist *list, struct err *err)
 {
 	const json_t *several = json_object_get(list->json, "cniVersions");
 	const char *single = NULL;
-	size_t i;
-	json_t *item;
 
 	if (get_string(list, list->json, "cniVersion", &single, err) < 0)
 		return -1;
 	if (several && !json_is_null(several) && !json_is_array(several))
 		return bad(list, err, "not an array:", "cniVersions");
-	list->version = single ? conflist_known_version(single) : NULL;
-	json_array_foreach(several, i, item)
-	{
-		const char *version =
-			conflist_known_version(json_string_value(item) ? json_string_value(item) : "");
-		if (version && (!list->version || strcmp(version, list->version) > 0))
-			list->version = version;
+	if (!single && json_array_size(several) == 0)
+		single = known_versions[0]; /* spec 0.1.0 did not ask for the key */
+	for (size_t i = 0; i < ARRAY_LEN(known_versions); i++) {
+		bool offered = str_eq(known_versions[i], single);
+		for (size_t j = 0; j < json_array_size(several); j++)
+			offered |= str_eq(known_versions[i], json_string_value(json_array_get(several, j)));
+		if (offered)
+			list->versions[list->versions_len++] = known_versions[i];
 	}
-	if (list->version)
-		return 0;
-	if (single || json_array_size(several))
+	if (list->versions_len == 0)
 		return bad(list, err, "unknown cniVersion", single ? single : "");
-	list->version = known_versions[0]; /* spec 0.1.0 did not ask for the key */
+	list->version = list->versions[list->versions_len - 1];
 	return 0;
 }
 
@@ -234,7 +231,7 @@ int conflist_parse(const char *file, const char *text, size_t len, const struct 
 	return 0;
 }
 
-char *conflist_as_list_text(const struct conflist *list)
+static char *text_at_version(const struct conflist *list, const char *version)
 {
 	CLEANUP(json_decrefp) json_t *json = NULL;
 
@@ -248,9 +245,26 @@ char *conflist_as_list_text(const struct conflist *list)
 		json_object_set_new(json, "disableCheck", json_boolean(list->disable_check));
 		json_object_set_new(json, "disableGC", json_boolean(list->disable_gc));
 	}
-	json_object_set_new(json, "cniVersion", json_string(list->version));
+	json_object_set_new(json, "cniVersion", json_string(version));
 	json_object_del(json, "cniVersions");
 	return json_text(json);
+}
+
+char *conflist_as_list_text(const struct conflist *list)
+{
+	return text_at_version(list, list->version);
+}
+
+const struct conflist *conflist_at_version(const struct conflist *list, const char *version)
+{
+	CLEANUP(freep) char *text = text_at_version(list, version);
+	const struct conflist *ret = NULL;
+	struct err err;
+
+	/* It has been parsed before, and could only have become longer than what is allowed. */
+	if (conflist_parse(list->file, text, strlen(text), &ret, &err) < 0)
+		return conflist_ref(list);
+	return ret;
 }
 
 bool conflist_is_file_name(const char *name)
@@ -292,11 +306,14 @@ int conflist_read(int dir, const char *name, const struct conflist **ret, char *
 	/* It names programs that run as root. */
 	if (st.st_mode & S_IWOTH)
 		return err_set(err, RPC_PERMISSION_DENIED, "%s: anybody may write to it", name);
+	if (st.st_mode & S_IWGRP && st.st_gid != 0)
+		return err_set(err, RPC_PERMISSION_DENIED, "%s: its group (%u) may write to it", name,
+			       (unsigned int)st.st_gid);
 	if (read_all(fd, &text) < 0)
 		return err_errno(err, "%s", name);
 	if (conflist_parse(name, str_get(&text), text.len, ret, err) < 0)
 		return -1;
-	if (st.st_mode & S_IWGRP && st.st_gid != 0)
-		*ret_warning = xasprintf("%s: its group (%u) may write to it", name, (unsigned int)st.st_gid);
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		*ret_warning = xasprintf("%s: its owner (%u) may write to it", name, (unsigned int)st.st_uid);
 	return 0;
 }

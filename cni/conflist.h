@@ -15,7 +15,12 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-enum { CONFLIST_MAX = 1024 * 1024, CONFLIST_PLUGINS_MAX = 64, CONFLIST_NAME_MAX = 128 };
+enum {
+	CONFLIST_MAX = 1024 * 1024,
+	CONFLIST_PLUGINS_MAX = 64,
+	CONFLIST_NAME_MAX = 128,
+	CONFLIST_VERSIONS_MAX = 16
+};
 
 struct conflist_plugin {
 	const char *type;           /* the binary's name: one path component */
@@ -25,10 +30,12 @@ struct conflist_plugin {
 };
 
 struct conflist {
-	char *file; /* name without folder, for messages */
-	char *name; /* of the network */
-	const char *
-		version; /* the spec version spoken: the highest of cniVersion and cniVersions that we know */
+	char *file;                                  /* name without folder, for messages */
+	char *name;                                  /* of the network */
+	const char *version;                         /* the spec version spoken: the highest of `versions` */
+	const char *versions[CONFLIST_VERSIONS_MAX]; /* of cniVersion and cniVersions those that we know,
+							ascending */
+	size_t versions_len;
 	bool disable_check, disable_gc;
 	struct conflist_plugin plugins[CONFLIST_PLUGINS_MAX];
 	size_t plugins_len;
@@ -47,10 +54,14 @@ void conflist_unrefp(const struct conflist **list);
  * what the result cache holds. malloc'd. */
 char *conflist_as_list_text(const struct conflist *list);
 
+/* The same list with one of its versions, a new reference. */
+const struct conflist *conflist_at_version(const struct conflist *list, const char *version);
+
 /* True for the names of files that are read: *.conflist, *.conf, *.json, not hidden. */
 bool conflist_is_file_name(const char *name);
-/* Reads dir/name (links are followed: installers link) and parses it. PERMISSION_DENIED when anybody may
- * write to the file. *ret_warning is malloc'd or NULL: its group may write to it. */
+/* Reads dir/name (links are followed: installers link) and parses it. PERMISSION_DENIED when anybody or a
+ * group but root's may write to the file. *ret_warning is malloc'd or NULL: somebody else than root owns it.
+ */
 int conflist_read(int dir, const char *name, const struct conflist **ret, char **ret_warning,
 		  struct err *err) MUST_CHECK;
 

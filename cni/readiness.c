@@ -2,9 +2,11 @@
  * Everything is worked out on the event loop's thread when a folder changes, and again on a slow timer for
  * what inotify does not tell (a mount over the folder); askers find the result ready under the lock.
  *
- * STATUS has to run plugins, so it has a thread of its own, which is there only while one runs: a pool of
- * one. A network whose plugins know STATUS is ready once they have said so. Afterwards one failure in a row
- * is forgiven, as plugins restart; the second makes the network not ready.
+ * VERSION and STATUS have to run plugins, so they have a thread of their own, which is there only while one
+ * runs: a pool of one. VERSION is asked for a new list, and again when a folder changes, as plugins are
+ * replaced then; a list that offers one version is used meanwhile, one that offers several is not ready until
+ * the best of them is known. A network whose plugins know STATUS is ready once they have said so. Afterwards
+ * one failure in a row is forgiven, as plugins restart; the second makes the network not ready.
  */
 #include "cni/readiness.h"
 
@@ -19,6 +21,7 @@
 #include "cni/confdir.h"
 #include "cni/confwatch.h"
 #include "cni/plugin.h"
+#include "cni/versions.h"
 
 static const int64_t PERIOD = 5 * NS_PER_SEC;
 static const int64_t STATUS_TIMEOUT = 10 * NS_PER_SEC;
@@ -37,7 +40,10 @@ struct readiness {
 	/* under lock; confdir is replaced only by the loop's thread, which may read it without */
 	struct confdir *confdir;
 	const struct conflist *list;
-	char *missing; /* plugins that are not installed; NULL: none */
+	const struct conflist *spoken; /* the list at the version that its plugins speak; NULL: not known */
+	bool versions_asked;           /* of the plugins as they are now */
+	char *mismatch;                /* no version in common; NULL: there is one, or it is not known */
+	char *missing;                 /* plugins that are not installed; NULL: none */
 	enum status status;
 	char *status_problem;
 	unsigned int failures; /* of STATUS, in a row */
@@ -64,7 +70,31 @@ static char *find_missing(const struct config_network *config, const struct conf
 struct question {
 	struct readiness *readiness;
 	const struct conflist *list;
+	const struct conflist *spoken; /* NULL: to be asked */
 };
+
+static void question_free(struct question *question)
+{
+	conflist_unref(question->list);
+	conflist_unref(question->spoken);
+	free(question);
+}
+
+/* spoken: NULL when there is no common version, and err says why. */
+static void note_versions_locked(struct readiness *readiness, const struct conflist *spoken,
+				 const struct err *err) REQUIRES(readiness->lock)
+{
+	const struct conflist *effective = spoken ? spoken : readiness->list;
+
+	free(readiness->mismatch);
+	readiness->mismatch = spoken ? NULL : xstrdup(err->text);
+	conflist_unref(readiness->spoken);
+	readiness->spoken = conflist_ref(spoken);
+	if (!conflist_version_at_least(effective->version, 1, 1))
+		readiness->status = STATUS_NOT_ASKED;
+	else if (readiness->status == STATUS_NOT_ASKED)
+		readiness->status = STATUS_UNKNOWN;
+}
 
 static void note_answer_locked(struct readiness *readiness, int answer, const struct err *err)
 	REQUIRES(readiness->lock)
@@ -81,13 +111,26 @@ static void note_answer_locked(struct readiness *readiness, int answer, const st
 		readiness->status = STATUS_BAD;
 }
 
-/* On the pool's thread. */
-static void ask(void *data)
+static void ask_versions(struct question *question)
 {
-	struct question *question = data;
+	struct readiness *readiness = question->readiness;
+	const struct config_strings *dirs = &readiness->config->plugin_dirs;
+	struct err err;
+
+	if (versions_choose(question->list, dirs, STATUS_TIMEOUT, &readiness->ctx, &question->spoken, &err) <
+	    0)
+		question->spoken = NULL;
+	lock_take(&readiness->lock);
+	if (readiness->list == question->list) /* else the answer is about yesterday's network */
+		note_versions_locked(readiness, question->spoken, &err);
+	lock_drop(&readiness->lock);
+}
+
+static void ask_status(struct question *question)
+{
 	struct readiness *readiness = question->readiness;
 	const struct chain chain = {
-		.list = question->list,
+		.list = question->spoken,
 		.dirs = &readiness->config->plugin_dirs,
 		.plugin_timeout = STATUS_TIMEOUT,
 	};
@@ -98,39 +141,77 @@ static void ask(void *data)
 	int answer = chain_status(&chain, &ctx, &err);
 	ctx_done(&ctx);
 	lock_take(&readiness->lock);
-	readiness->asking = false;
-	if (readiness->list == question->list) /* else the answer is about yesterday's network */
+	if (readiness->list == question->list)
 		note_answer_locked(readiness, answer, &err);
 	lock_drop(&readiness->lock);
-	conflist_unref(question->list);
-	free(question);
+}
+
+/* On the pool's thread. */
+static void ask(void *data)
+{
+	struct question *question = data;
+	struct readiness *readiness = question->readiness;
+
+	if (!question->spoken)
+		ask_versions(question);
+	if (question->spoken && conflist_version_at_least(question->spoken->version, 1, 1))
+		ask_status(question);
+	lock_take(&readiness->lock);
+	readiness->asking = false;
+	lock_drop(&readiness->lock);
+	question_free(question);
+}
+
+/* NULL when there is nothing to be asked, or somebody is at it. */
+static struct question *question_locked(struct readiness *readiness) REQUIRES(readiness->lock)
+{
+	bool versions = !readiness->versions_asked || readiness->mismatch;
+
+	if (!readiness->list || readiness->missing || readiness->asking ||
+	    (!versions && readiness->status == STATUS_NOT_ASKED))
+		return NULL;
+	struct question *question = xnew(struct question);
+	question->readiness = readiness;
+	question->list = conflist_ref(readiness->list);
+	question->spoken = versions ? NULL : conflist_ref(readiness->spoken);
+	readiness->versions_asked = true;
+	readiness->asking = true;
+	return question;
 }
 
 /* One question at a time; what changes meanwhile is asked at the next tick. */
 static void ask_soon(struct readiness *readiness)
 {
-	struct question *question = NULL;
 	struct err ignored;
 
 	lock_take(&readiness->lock);
-	if (readiness->status != STATUS_NOT_ASKED && !readiness->asking && !readiness->missing) {
-		question = xnew(struct question);
-		question->readiness = readiness;
-		question->list = conflist_ref(readiness->list);
-		readiness->asking = true;
-	}
+	struct question *question = question_locked(readiness);
 	lock_drop(&readiness->lock);
 	if (!question || pool_run(readiness->pool, ask, question, &ignored) == 0)
 		return;
 	lock_take(&readiness->lock);
 	readiness->asking = false;
+	readiness->versions_asked = question->spoken != NULL;
 	lock_drop(&readiness->lock);
-	conflist_unref(question->list);
-	free(question);
+	question_free(question);
 }
 
-/* Reads the folders again. True when another list is in use now. */
-static bool reload(struct readiness *readiness)
+/* Nothing is known of the list yet. */
+static void start_anew_locked(struct readiness *readiness) REQUIRES(readiness->lock)
+{
+	const struct conflist *list = readiness->list;
+	bool unsure = list && (list->versions_len > 1 || conflist_version_at_least(list->version, 1, 1));
+
+	readiness->status = unsure ? STATUS_UNKNOWN : STATUS_NOT_ASKED;
+	readiness->failures = 0;
+	readiness->versions_asked = false;
+	readiness->spoken = conflist_unref(readiness->spoken);
+	free(readiness->mismatch);
+	readiness->mismatch = NULL;
+}
+
+/* Reads the folders again. */
+static void reload(struct readiness *readiness)
 {
 	const struct config_network *config = readiness->config;
 	struct confdir *next =
@@ -146,29 +227,24 @@ static bool reload(struct readiness *readiness)
 	readiness->confdir = next;
 	readiness->list = conflist_ref(list);
 	readiness->missing = missing;
-	if (changed) {
-		bool has_status = list && conflist_version_at_least(list->version, 1, 1);
-		readiness->status = has_status ? STATUS_UNKNOWN : STATUS_NOT_ASKED;
-		readiness->failures = 0;
-	}
+	if (changed)
+		start_anew_locked(readiness);
 	lock_drop(&readiness->lock);
 	confdir_free(old);
 	conflist_unref(old_list);
 	free(old_missing);
-	return changed;
 }
 
-/* A folder has changed: a new network is asked for its status at once, and so is one that was not ready. */
+/* A folder has changed, and the plugins perhaps with it. */
 static void on_change(void *data)
 {
 	struct readiness *readiness = data;
-	bool changed = reload(readiness);
 
+	reload(readiness);
 	lock_take(&readiness->lock);
-	bool good = readiness->status == STATUS_GOOD;
+	readiness->versions_asked = false;
 	lock_drop(&readiness->lock);
-	if (changed || !good)
-		ask_soon(readiness);
+	ask_soon(readiness);
 }
 
 static void on_timer(struct source *source, void *data)
@@ -191,6 +267,8 @@ struct readiness *readiness_free(struct readiness *readiness)
 	ctx_done(&readiness->ctx);
 	confdir_free(readiness->confdir);
 	conflist_unref(readiness->list);
+	conflist_unref(readiness->spoken);
+	free(readiness->mismatch);
 	free(readiness->missing);
 	free(readiness->status_problem);
 	lock_done(&readiness->lock);
@@ -239,7 +317,7 @@ struct readiness *readiness_open(const struct config_network *config, struct loo
 const struct conflist *readiness_list(struct readiness *readiness, char **ret_problem)
 {
 	lock_take(&readiness->lock);
-	const struct conflist *list = conflist_ref(readiness->list);
+	const struct conflist *list = conflist_ref(readiness->spoken ? readiness->spoken : readiness->list);
 	char *problem = list ? NULL : confdir_problem(readiness->confdir);
 	lock_drop(&readiness->lock);
 	if (!list)
@@ -254,6 +332,8 @@ static char *problem_locked(struct readiness *readiness) REQUIRES(readiness->loc
 		return confdir_problem(readiness->confdir);
 	if (readiness->missing)
 		return xasprintf("network \"%s\": %s", readiness->list->name, readiness->missing);
+	if (readiness->mismatch)
+		return xasprintf("network \"%s\": %s", readiness->list->name, readiness->mismatch);
 	if (readiness->status == STATUS_UNKNOWN)
 		return xasprintf("network \"%s\": its plugins have not told their status yet",
 				 readiness->list->name);
@@ -280,6 +360,8 @@ json_t *readiness_info(struct readiness *readiness)
 	char *problem = problem_locked(readiness);
 	json_object_set_new(json, "dir", json_string(readiness->config->network_dir));
 	json_object_set_new(json, "files", confdir_info(readiness->confdir));
+	if (readiness->spoken)
+		json_object_set_new(json, "cniVersion", json_string(readiness->spoken->version));
 	lock_drop(&readiness->lock);
 	json_object_set_new(json, "ready", json_boolean(!problem));
 	if (problem)

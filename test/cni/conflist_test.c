@@ -146,6 +146,30 @@ static void test_bad(void **state)
 	}
 }
 
+static void test_at_version(void **state)
+{
+	static const char text[] =
+		"{\"cniVersion\":\"0.3.1\",\"cniVersions\":[\"1.1.0\",\"0.4.0\",1,\"8.0.0\",\"0.4.0\"],"
+		"\"name\":\"n\",\"disableGC\":true,\"plugins\":[{\"type\":\"a\",\"x\":1}]}";
+	CLEANUP(conflist_unrefp) const struct conflist *list = NULL;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(conflist_parse("f", text, strlen(text), &list, &err), 0);
+	assert_int_equal(list->versions_len, 3);
+	assert_string_equal(list->versions[0], "0.3.1");
+	assert_string_equal(list->versions[1], "0.4.0");
+	assert_string_equal(list->version, "1.1.0");
+	CLEANUP(conflist_unrefp) const struct conflist *lower = conflist_at_version(list, "0.4.0");
+	assert_string_equal(lower->version, "0.4.0");
+	assert_int_equal(lower->versions_len, 1);
+	assert_string_equal(lower->file, "f");
+	assert_string_equal(lower->name, "n");
+	assert_true(lower->disable_gc);
+	assert_int_equal(json_integer_value(json_object_get(lower->plugins[0].conf, "x")), 1);
+	assert_string_equal(list->version, "1.1.0");
+}
+
 static void test_bounds(void **state)
 {
 	static const char nul[] = "{\"name\":\"a\",\"type\":\"x\",\"b\":true\0}";
@@ -195,13 +219,17 @@ static void test_read(void **state)
 	assert_null(warning);
 	assert_string_equal(list->text, text);
 	list = conflist_unref(list);
-	/* Writable by a group that is not root's: told. By all: refused. */
+	/* Writable by root's group or owned by another: told at most. By another group, by all: refused. */
 	assert_int_equal(fchmodat(dir, "a.conf", 0664, 0), 0);
-	if (fchownat(dir, "a.conf", (uid_t)-1, 4242, 0) == 0) {
+	if (fchownat(dir, "a.conf", 4343, 0, 0) == 0) {
 		assert_int_equal(conflist_read(dir, "a.conf", &list, &warning, &err), 0);
-		assert_non_null(strstr(warning, "4242"));
+		assert_non_null(strstr(warning, "4343"));
 		list = conflist_unref(list);
 		free(TAKE(warning));
+		assert_int_equal(fchownat(dir, "a.conf", 0, 4242, 0), 0);
+		assert_int_equal(conflist_read(dir, "a.conf", &list, &warning, &err), -1);
+		assert_int_equal(err.code, RPC_PERMISSION_DENIED);
+		assert_non_null(strstr(err.text, "its group (4242) may write to it"));
 	}
 	assert_int_equal(fchmodat(dir, "a.conf", 0646, 0), 0);
 	assert_int_equal(conflist_read(dir, "a.conf", &list, &warning, &err), -1);
@@ -223,10 +251,10 @@ static void test_read(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_list),     cmocka_unit_test(test_single_plugin_file),
-		cmocka_unit_test(test_versions), cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_bounds),   cmocka_unit_test(test_file_names),
-		cmocka_unit_test(test_read),
+		cmocka_unit_test(test_list),       cmocka_unit_test(test_single_plugin_file),
+		cmocka_unit_test(test_versions),   cmocka_unit_test(test_at_version),
+		cmocka_unit_test(test_bad),        cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_file_names), cmocka_unit_test(test_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

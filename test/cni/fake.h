@@ -1,6 +1,7 @@
 /*
  * A folder of the test's own with fake CNI plugins in it: shell scripts that note each call in "calls"
- * ("bridge ADD") and keep the last stdin and environment as "stdin.bridge.ADD" and "env.bridge.ADD".
+ * ("bridge ADD") and keep the last stdin and environment as "stdin.bridge.ADD" and "env.bridge.ADD". VERSION,
+ * which is asked in the background, is not noted; "version.bridge", if it is there, is the answer.
  */
 #ifndef TEST_CNI_FAKE_H
 #define TEST_CNI_FAKE_H
@@ -70,11 +71,13 @@ static inline void fake_write(const char *dir, const char *name, const char *tex
 static inline void fake_plugin(const struct fake *fake, const char *type, const char *body)
 {
 	CLEANUP(freep)
-	char *script = xasprintf("#!/bin/sh\ndir=%s\nin=$(cat)\n"
-				 "printf '%%s %%s\\n' %s \"$CNI_COMMAND\" >>$dir/calls\n"
-				 "printf '%%s' \"$in\" >$dir/stdin.%s.$CNI_COMMAND\n"
-				 "env >$dir/env.%s.$CNI_COMMAND\n%s\n",
-				 fake->root, type, type, type, body);
+	char *script =
+		xasprintf("#!/bin/sh\ndir=%s\nin=$(cat)\n"
+			  "[ $CNI_COMMAND != VERSION ] || { cat $dir/version.%s 2>/dev/null; exit 0; }\n"
+			  "printf '%%s %%s\\n' %s \"$CNI_COMMAND\" >>$dir/calls\n"
+			  "printf '%%s' \"$in\" >$dir/stdin.%s.$CNI_COMMAND\n"
+			  "env >$dir/env.%s.$CNI_COMMAND\n%s\n",
+			  fake->root, type, type, type, type, body);
 
 	fake_write(fake->bin, type, script, 0755);
 }

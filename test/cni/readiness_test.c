@@ -218,6 +218,34 @@ static void test_status(void **state)
 	stop(&running);
 }
 
+static void test_versions(void **state)
+{
+	struct running running = { 0 };
+	char *ignored = NULL;
+
+	(void)state;
+	start(&running);
+	assert_int_equal(mkdir(running.fake.net, 0755), 0);
+	fake_write(running.fake.root, "version.x",
+		   "{\"cniVersion\":\"1.0.0\",\"supportedVersions\":[\"0.4.0\",\"1.0.0\"]}", 0644);
+	fake_write(running.fake.net, "10-a.conf",
+		   "{\"cniVersions\":[\"0.4.0\",\"1.0.0\",\"1.1.0\"],\"name\":\"a\",\"type\":\"x\"}", 0644);
+	begin(&running);
+	assert_becomes(&running, "a", NULL);
+	CLEANUP(conflist_unrefp) const struct conflist *list = readiness_list(running.readiness, &ignored);
+	assert_string_equal(list->version, "1.0.0");
+	/* STATUS is not for plugins of 1.0.0. */
+	fake_assert_calls(&running.fake, "");
+	/* None in common, until the plugin is replaced. */
+	fake_write(running.fake.net, "10-a.conf", NET11("b"), 0644);
+	assert_becomes(&running, "", "network \"b\": plugin x: does not speak CNI 1.1.0, but 0.4.0, 1.0.0");
+	fake_write(running.fake.root, "version.x",
+		   "{\"cniVersion\":\"1.1.0\",\"supportedVersions\":[\"1.1.0\"]}", 0644);
+	fake_plugin(&running.fake, "x", "");
+	assert_becomes(&running, "b", NULL);
+	stop(&running);
+}
+
 /* A STATUS that never answers is not waited for at the end. */
 static void test_status_hangs(void **state)
 {
@@ -241,6 +269,7 @@ int main(void)
 		cmocka_unit_test(test_folder_appears), cmocka_unit_test(test_deep_folder_appears),
 		cmocka_unit_test(test_files_change),   cmocka_unit_test(test_plugin_is_installed_later),
 		cmocka_unit_test(test_status),         cmocka_unit_test(test_status_hangs),
+		cmocka_unit_test(test_versions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
