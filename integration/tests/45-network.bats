@@ -155,7 +155,7 @@ echoes() {
 }
 
 echo_comes() {
-	[ "$(printf 'hello\n' | timeout 2 socat -t 1 - "$1" 2>/dev/null | head -n 1)" = "pod: hello" ]
+	[ "$(printf 'hello\n' | timeout 2 socat -t 0.5 - "$1" 2>/dev/null | head -n 1)" = "pod: hello" ]
 }
 
 silent() {
@@ -385,6 +385,32 @@ router_advertisement() {
 	like "$(addresses "$(run_pod later)")" '^10\.77\.'
 }
 
+@test "a list of several versions is used at the best that its plugins speak; none in common is told" {
+	local pod
+	bridge net-a0 10.77.0.0/24 | jq -c '{name: "net-a", cniVersions: ["0.4.0", "1.0.0", "1.1.0"], plugins: [.]}' >/etc/cni/net.d/05-a.conflist
+	within 10 network_is net-a
+	within 5 network_says '^true$'
+	is "$(network_info | jq -r .cniVersion)" 1.0.0
+	pod=$(run_pod versed)
+	is "$(jq -r '.config | @base64d | fromjson | .cniVersion' "/var/lib/crisp/cni/results/net-a-$pod-eth0")" 1.0.0
+	bridge net-a0 10.77.0.0/24 | jq -c '{name: "net-a", cniVersion: "1.1.0", plugins: [.]}' >/etc/cni/net.d/05-a.conflist
+	within 5 network_says 'false: network "net-a": plugin bridge: does not speak CNI 1.1.0, but 0.1.0'
+	crictl stopp "$pod" >/dev/null
+	is "$(reservations net-a)" 0
+}
+
+@test "a configuration that others than root may write to is refused" {
+	bridge net-a0 10.77.0.0/24 | jq -c '. + {name: "net-a", cniVersion: "1.0.0"}' >"$WORK/network.new"
+	chown 0:4242 "$WORK/network.new"
+	chmod 664 "$WORK/network.new"
+	mv "$WORK/network.new" /etc/cni/net.d/05-a.conf
+	problem_is_told() { [[ $(network_info | jq -r '.files[0].problem') =~ "its group (4242) may write to it" ]]; }
+	within 5 problem_is_told
+	is "$(network_in_use)" crisp-it
+	chmod 644 /etc/cni/net.d/05-a.conf
+	within 10 network_is net-a
+}
+
 @test "what a plugin is told: its own capabilities, the pod's name, nothing of crispd's environment" {
 	local pod
 	network 05-a.conflist net-a 1.0.0 "$fake"
@@ -496,15 +522,21 @@ router_advertisement() {
 	crictl rmp "$pod" >/dev/null
 }
 
+# After a change in the plugins' folder they are asked at once, else every 5 s.
+nudged_network_says() {
+	touch "$WORK/plugins/nudge"
+	network_says "$1"
+}
+
 @test "1.1.0: a plugin's STATUS is the network's readiness, one failure is forgiven" {
 	network 05-a.conflist net-a 1.1.0 "$fake"
 	within 5 network_says '^true$'
 	printf '%s\n' 'echo "{\"cniVersion\":\"1.1.0\",\"code\":50,\"msg\":\"agent is away\"}"; exit 1' >"$WORK/fake.STATUS"
 	: >"$WORK/fake.calls"
-	within 20 network_says 'false: network "net-a": plugin fake: STATUS: agent is away'
+	within 20 nudged_network_says 'false: network "net-a": plugin fake: STATUS: agent is away'
 	[ "$(grep -c STATUS "$WORK/fake.calls")" -ge 2 ]
 	rm "$WORK/fake.STATUS"
-	within 20 network_says '^true$'
+	within 20 nudged_network_says '^true$'
 }
 
 @test "after a restart what belongs to no pod is released; GC tells the plugins who is still there" {
