@@ -55,6 +55,7 @@ static void test_cri_bad(void **state UNUSED)
 		{ .auth = "OnB3" } /* :pw */,
 		{ .auth = "bWU6cDp3=" },
 		{ .auth = "YQBiOmM=" } /* a NUL */,
+		{ .auth = "bWU6cHcA====" } /* padding that hides one */,
 		{ .username = "u\r\nX: y", .password = "p" },
 		{ .username = "u", .password = "secretpart\r\n" },
 		{ .username = "u:v", .password = "p" },
@@ -69,6 +70,29 @@ static void test_cri_bad(void **state UNUSED)
 		assert_fails(credentials_from_cri(&bad[i], "r.io", &credentials, &err), RPC_INVALID_ARGUMENT);
 		assert_null(strstr(err.text, "secretpart"));
 	}
+}
+
+/* They go into headers. */
+static void test_cri_long(void **state UNUSED)
+{
+	char *huge = xmalloc(64 * 1024 + 2);
+	const struct image_auth bad[] = {
+		{ .username = huge, .password = "p" },
+		{ .username = "u", .password = huge },
+		{ .auth = huge },
+		{ .identity_token = huge },
+		{ .registry_token = huge },
+	};
+	CLEANUP(credentials_done) struct credentials credentials = { 0 };
+	struct err err = { 0 };
+
+	memset(huge, 'A', 64 * 1024 + 1);
+	huge[64 * 1024 + 1] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_fails(credentials_from_cri(&bad[i], "r.io", &credentials, &err), RPC_INVALID_ARGUMENT);
+	huge[64 * 1024] = '\0';
+	assert_ok(credentials_from_cri(&bad[1], "r.io", &credentials, &err));
+	free(huge);
 }
 
 static void test_digest(void **state UNUSED)
@@ -90,7 +114,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cri),        cmocka_unit_test(test_cri_tokens),
 		cmocka_unit_test(test_cri_server), cmocka_unit_test(test_cri_bad),
-		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_cri_long),   cmocka_unit_test(test_digest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -173,6 +173,21 @@ static void test_nested_indexes(void **state)
 	check_nothing_stored(scene);
 }
 
+/* Fault 34: the right manifest, of another size than the index says. */
+static void test_index_of_another_size(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(freep)
+	char *index = xasprintf("{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" FAKE_MANIFEST
+				"\",\"digest\":\"%s\",\"size\":%zu}]}",
+				scene->app.manifest_digest, scene->app.manifest.len + 1);
+
+	serve_manifest(scene, index, strlen(index));
+	check_pull_fails(scene, "plain.test/team/app:bad", RPC_DATA_LOSS, "another size than its index says");
+	assert_int_equal(scene_asked(scene, "/blobs/"), 0);
+	check_nothing_stored(scene);
+}
+
 /* An image whose config is `text`, and whose layers are those of the good one. */
 static void serve_config(struct scene *scene, const char *text)
 {
@@ -419,10 +434,19 @@ static void test_mirror_and_registry(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_references),      TEST(test_credentials),     TEST(test_manifests),
-		TEST(test_manifest_bounds), TEST(test_nested_indexes),  TEST(test_configs),
-		TEST(test_huge_config),     TEST(test_stripped_config), TEST(test_lies),
-		TEST(test_refusals),        TEST(test_mirrors),         TEST(test_mirror_and_registry),
+		TEST(test_references),
+		TEST(test_credentials),
+		TEST(test_manifests),
+		TEST(test_manifest_bounds),
+		TEST(test_nested_indexes),
+		TEST(test_configs),
+		TEST(test_huge_config),
+		TEST(test_stripped_config),
+		TEST(test_lies),
+		TEST(test_index_of_another_size),
+		TEST(test_refusals),
+		TEST(test_mirrors),
+		TEST(test_mirror_and_registry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

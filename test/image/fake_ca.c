@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 
 struct fake_ca {
 	EVP_PKEY *key;
@@ -86,7 +87,9 @@ void fake_ca_issue(struct fake_ca *ca, const char *name, const char *cert_path, 
 	FILE *file = fopen(key_path, "we");
 
 	assert(file);
-	add_extension(cert, ca->cert, NID_subject_alt_name, "IP:127.0.0.1,DNS:localhost");
+	add_extension(cert, ca->cert, NID_subject_alt_name,
+		      str_eq(name, "stranger") ? "IP:127.0.0.2,DNS:stranger.test"
+					       : "IP:127.0.0.1,DNS:localhost");
 	X509_sign(cert, ca->key, EVP_sha256());
 	write_cert(cert, cert_path);
 	PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL);

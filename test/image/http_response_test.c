@@ -35,6 +35,7 @@ static void test_retry_after(void **state UNUSED)
 	check_retry_after(" Fri, 31 Dec 1999 23:59:59 GMT", 0, 0);
 	check_retry_after(" -1", -1, -1);
 	check_retry_after(" soon", -1, -1);
+	check_retry_after(" 4294967296", -1, -1);
 	check_retry_after(" 99999999999999999999", -1, -1);
 	check_retry_after("", -1, -1);
 }

@@ -100,6 +100,58 @@ static void test_refused(void **state UNUSED)
 	}
 }
 
+static void check_refused(const struct str *text, const char *why)
+{
+	CLEANUP(image_config_done) struct image_config config = { 0 };
+	struct err err = { 0 };
+
+	assert_fails(parse(str_get(text), 1, &config, &err), RPC_INVALID_ARGUMENT);
+	assert_contains(err.text, why);
+}
+
+static void add_volume(struct str *text, size_t len)
+{
+	str_add(text, "\"/");
+	while (len-- > 1)
+		str_add(text, "v");
+	str_add(text, "\":{}");
+}
+
+/* Many, long, and a document that is longer than its descriptor may say. */
+static void test_bounds(void **state UNUSED)
+{
+	CLEANUP(image_config_done) struct image_config config = { 0 };
+	CLEANUP(str_done) struct str user = STR_INIT;
+	CLEANUP(str_done) struct str volumes = STR_INIT;
+	CLEANUP(str_done) struct str lengths = STR_INIT;
+	CLEANUP(str_done) struct str blanks = STR_INIT;
+	struct err err = { 0 };
+
+	str_add(&user, "{\"config\":{\"User\":\"");
+	for (int i = 0; i < 4096; i++)
+		str_add(&user, "7");
+	str_add(&user, "\"}," ROOTFS "}");
+	check_refused(&user, "longer than");
+	str_add(&volumes, "{\"config\":{\"Volumes\":{\"/0\":{}");
+	for (int i = 1; i <= 1000; i++)
+		str_addf(&volumes, ",\"/%d\":{}", i);
+	str_add(&volumes, "}}," ROOTFS "}");
+	check_refused(&volumes, "more than 1000");
+	while (blanks.len <= 4 * 1024 * 1024)
+		str_add(&blanks, "                                                                ");
+	str_add(&blanks, "{" ROOTFS "}");
+	check_refused(&blanks, "longer than");
+
+	str_add(&lengths, "{\"config\":{\"Volumes\":{");
+	add_volume(&lengths, 4000);
+	str_add(&lengths, ",");
+	add_volume(&lengths, 5000); /* no path: nobody's */
+	str_add(&lengths, "}}," ROOTFS "}");
+	assert_ok(parse(str_get(&lengths), 1, &config, &err));
+	assert_int_equal(config.volumes.len, 1);
+	assert_int_equal(strlen(config.volumes.items[0]), 4000);
+}
+
 /* The value is printf 'sha256:<64 a> sha256:<64 b>' | sha256sum. */
 static void test_chain(void **state UNUSED)
 {
@@ -122,7 +174,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fields),  cmocka_unit_test(test_absent),  cmocka_unit_test(test_env),
-		cmocka_unit_test(test_volumes), cmocka_unit_test(test_refused), cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_volumes), cmocka_unit_test(test_refused), cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_chain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -239,6 +239,8 @@ static ssize_t xattr_len(struct scene *scene, const char *path, const char *name
 static void test_xattrs(void **state)
 {
 	struct scene *scene = *state;
+	static const char key[] = "SCHILY.xattr.user.";
+	char name[300] = { 0 };
 	const struct vfs_cap_data capability = { .magic_etc = VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE,
 						 .data = { { .permitted = 1 << 10 } } };
 
@@ -254,6 +256,10 @@ static void test_xattrs(void **state)
 	tar_dir(&scene->tar, "h/");
 	tar_pax(&scene->tar, "SCHILY.xattr.security.selinux", "system_u:object_r:shadow_t:s0");
 	tar_file(&scene->tar, "i", "x");
+	memset(name, 'x', sizeof(name) - 1); /* longer than any the kernel takes */
+	memcpy(name, key, strlen(key));
+	tar_pax(&scene->tar, name, "y");
+	tar_file(&scene->tar, "j", "x");
 	check_runs(scene);
 	assert_int_equal(xattr_len(scene, "f", "security.capability"), XATTR_CAPS_SZ_2);
 	assert_int_equal(stat_of(scene, "f").st_mode & 07777, 04755);
@@ -378,7 +384,6 @@ static void test_zstd_chunked(void **state)
 	check_content(scene, "etc/one", "1");
 }
 
-/* What follows the end of the tar belongs to the digests too. */
 /* Lessons, bad input 37: what lies behind the archive's end counts for the digests only. */
 static void test_trailing(void **state)
 {
@@ -389,6 +394,20 @@ static void test_trailing(void **state)
 	tar_file(&scene->tar, "hidden", "x");
 	check_runs(scene);
 	assert_false(exists(scene, "hidden"));
+}
+
+/* More of it than the reader of the tar has in its hands when it stops. */
+static void test_long_trailing(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(str_done) struct str gzip = STR_INIT;
+
+	tar_file(&scene->tar, "f", "x");
+	tar_end(&scene->tar);
+	for (int i = 0; i < 200000; i++)
+		str_addf(&scene->tar, "%d trailing junk\n", i);
+	compress_gzip(scene->tar.data, scene->tar.len, &gzip);
+	check_good(scene, unpack_blob(scene, &gzip, NULL, NULL));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, layer_setup, layer_teardown)
@@ -413,6 +432,7 @@ int main(void)
 		TEST(test_estargz),
 		TEST(test_zstd_chunked),
 		TEST(test_trailing),
+		TEST(test_long_trailing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

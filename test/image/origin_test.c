@@ -18,6 +18,7 @@ static void test_equal(void **state UNUSED)
 	assert_true(same("https://r.io/a", "https://R.IO:443/b?c"));
 	assert_true(same("http://r.io", "http://r.io:80/"));
 	assert_false(same("https://r.io/", "http://r.io/"));
+	assert_false(same("https://r.io:5000/", "http://r.io:5000/"));
 	assert_false(same("https://r.io/", "https://r.io:444/"));
 	assert_false(same("https://r.io/", "https://x.r.io/"));
 	assert_false(same("https://r.io/", "https://r.io.evil/"));

@@ -1,7 +1,9 @@
 /* How a peer is reached: proxies of the environment, and addresses that nobody may send us to. */
 #include "test/image/registry_scene.h"
 
+#include <dlfcn.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -144,6 +146,37 @@ static void test_redirect_to_metadata(void **state)
 	assert_int_equal(asked(scene, "GET"), ARRAY_LEN(targets)); /* and none is tried again */
 }
 
+/* libcurl's, too: this program's symbols come first. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+{
+	static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	return real(str_eq(node, "innocent.test") ? "169.254.169.254" : node, service, hints, ret);
+}
+
+static void redirect_to_name(struct fake_request *request, void *data UNUSED, bool *handled)
+{
+	*handled = true;
+	fake_reply_text(request, 302, "Location: http://innocent.test/latest/meta-data/\r\n", "");
+}
+
+/* A name is as good as the address behind it, but the registry itself may be where it likes. */
+static void test_name_of_metadata(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	set_proxy(scene, NULL);
+	fake_content_fault(&scene->content, redirect_to_name);
+	assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE);
+	assert_contains(err.text, "link-local");
+	connect_to(scene, "innocent.test", true);
+	assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE); /* there is no such route */
+	assert_null(strstr(err.text, "link-local"));
+}
+
 static void challenge(struct fake_request *request, void *data UNUSED, bool *handled)
 {
 	*handled = true;
@@ -183,8 +216,9 @@ int main(void)
 {
 	enter_own_network();
 	const struct CMUnitTest tests[] = {
-		TEST(test_http_proxy), TEST(test_https_proxy),          TEST(test_proxy_secret),
-		TEST(test_no_proxy),   TEST(test_redirect_to_metadata), TEST(test_realm_of_metadata),
+		TEST(test_http_proxy),        TEST(test_https_proxy),          TEST(test_proxy_secret),
+		TEST(test_no_proxy),          TEST(test_redirect_to_metadata), TEST(test_name_of_metadata),
+		TEST(test_realm_of_metadata),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,6 +103,20 @@ static void test_bad(void **state UNUSED)
 	}
 }
 
+/* The error quotes the reference: nothing in it may write to a terminal, or begin a line of a log. */
+static void test_error_text(void **state UNUSED)
+{
+	static const char *const odd[] = { "a\x1b[31m", "a\nlevel=info", "a\x7f", "a:\xff" };
+
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+		struct reference reference;
+		struct err err = { 0 };
+
+		assert_fails(reference_parse(odd[i], &reference, &err), RPC_INVALID_ARGUMENT);
+		assert_true(str_is_printable(err.text));
+	}
+}
+
 static char *repeated(char c, size_t len)
 {
 	char *text = xmalloc(len + 1);
@@ -169,8 +183,9 @@ static void test_text(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),      cmocka_unit_test(test_bad),  cmocka_unit_test(test_lengths),
-		cmocka_unit_test(test_normalise), cmocka_unit_test(test_text),
+		cmocka_unit_test(test_good),       cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_error_text), cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_normalise),  cmocka_unit_test(test_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,6 +172,74 @@ static void test_reset(void **state)
 	assert_ok(get_blob(scene, &err));
 }
 
+static void end_early(struct fake_request *request, void *data, bool *handled)
+{
+	struct scene *scene = data;
+
+	*handled = scene->times-- > 0;
+	if (!*handled)
+		return;
+	fake_head(request, 200, "Connection: close\r\n", -1);
+	fake_send(request, scene->blob, 50000);
+	request->close = true;
+}
+
+/* Fault 32: an end that looks like one, but for the size that the manifest says. */
+static void test_short_without_length(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, end_early);
+	scene->times = 1;
+	assert_ok(get_blob(scene, &err));
+	assert_int_equal(asked(scene, "range=bytes=50000-"), 1);
+}
+
+/* A piece of a blob that is larger than the test's, then the end. */
+static void give_piece(struct fake_request *request, void *data, bool *handled)
+{
+	struct scene *scene = data;
+	unsigned long long start = 0;
+	char headers[128] = "";
+
+	*handled = true;
+	sscanf(request->range, "bytes=%llu-", &start);
+	if (start > 0)
+		snprintf(headers, sizeof(headers), "Content-Range: bytes %llu-%lld/%lld\r\n", start,
+			 (long long)scene->descriptor.size - 1, (long long)scene->descriptor.size);
+	fake_head(request, start ? 206 : 200, headers, scene->descriptor.size - (long long)start);
+	fake_send(request, scene->blob, 20000);
+	request->close = true;
+}
+
+/* To its end, whatever is in it. */
+static int read_blob(struct scene *scene, struct err *err)
+{
+	const uint8_t *data;
+	size_t len;
+
+	if (registry_open_blob(scene->conn, &scene->ctx, &scene->descriptor, err) < 0)
+		return -1;
+	do {
+		if (registry_read_blob(scene->conn, &scene->ctx, &data, &len, err) < 0)
+			return -1;
+	} while (len > 0);
+	return 0;
+}
+
+/* Fault 32: it goes on and on, but not for ever. */
+static void test_many_resumes(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, give_piece);
+	scene->descriptor.size = 100 * 20000;
+	assert_fails(read_blob(scene, &err), RPC_UNAVAILABLE);
+	assert_between((long long)asked(scene, "GET"), 20, 60);
+}
+
 static void break_off_ignoring_range(struct fake_request *request, void *data, bool *handled)
 {
 	struct scene *scene = data;
@@ -356,6 +424,25 @@ static void test_manifest_digests(void **state)
 	assert_fails(get_manifest(scene, &err), RPC_DATA_LOSS);
 }
 
+static void malformed_digest(struct fake_request *request, void *data UNUSED, bool *handled)
+{
+	*handled = true;
+	fake_reply_text(request, 200,
+			"Docker-Content-Digest: sha256:../../etc\r\nContent-Type: " FAKE_MANIFEST "\r\n",
+			"{\"a\":1}");
+}
+
+/* CVE-2024-3727 */
+static void test_malformed_digest(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, malformed_digest);
+	assert_fails(get_manifest(scene, &err), RPC_INVALID_ARGUMENT);
+	assert_contains(err.text, "Docker-Content-Digest");
+}
+
 static void test_sha512(void **state)
 {
 	static const char document[] = "{\"a\":1}";
@@ -401,6 +488,30 @@ static void test_redaction(void **state)
 	assert_null(strchr(err.text, '\n'));
 }
 
+static void huge_error(struct fake_request *request, void *data UNUSED, bool *handled)
+{
+	CLEANUP(str_done) struct str body = STR_INIT;
+
+	*handled = true;
+	str_add(&body, "{\"errors\":[{\"code\":\"DENIED\"}],\"x\":\"");
+	while (body.len <= 1024 * 1024)
+		str_add(&body, "0123456789012345678901234567890123456789012345678901234567890123");
+	str_add(&body, "\"}");
+	fake_reply(request, 403, "", str_get(&body), body.len);
+}
+
+/* CVE-2020-1702: what an error goes on to say is not kept in memory; the status is enough. */
+static void test_huge_error(void **state)
+{
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, huge_error);
+	assert_fails(get_manifest(scene, &err), RPC_PERMISSION_DENIED);
+	assert_contains(err.text, "answered 403");
+	assert_null(strstr(err.text, "DENIED"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, registry_setup, registry_teardown)
 
 int main(void)
@@ -415,6 +526,8 @@ int main(void)
 		TEST(test_broken_manifest),
 		TEST(test_resume),
 		TEST(test_reset),
+		TEST(test_short_without_length),
+		TEST(test_many_resumes),
 		TEST(test_range_ignored),
 		TEST(test_no_progress),
 		TEST(test_wrong_range),
@@ -424,8 +537,10 @@ int main(void)
 		TEST(test_not_repeated),
 		TEST(test_huge_headers),
 		TEST(test_manifest_digests),
+		TEST(test_malformed_digest),
 		TEST(test_sha512),
 		TEST(test_redaction),
+		TEST(test_huge_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,6 +120,23 @@ static void test_private_ca(void **state)
 	assert_true(asked(scene, "alpn h2 http/1.1") > 0); /* HTTP/2 is offered, HTTP/1.1 is fine */
 }
 
+/* The certificate of somebody else whom our CA knows. */
+static void test_other_name(void **state)
+{
+	struct scene *scene = *state;
+	CLEANUP(freep) char *cert = path_of("server.pem");
+	CLEANUP(freep) char *key = path_of("server-key.pem");
+	struct err err = { 0 };
+
+	fake_ca_issue(tls.ca, "stranger", cert, key);
+	serve_with((struct fake_tls){ 0 });
+	trust(scene->server);
+	connect_repo(scene, NULL, false);
+	assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE);
+	assert_contains(err.text, "certificate");
+	assert_int_equal(asked(scene, "GET"), 0);
+}
+
 /* The CA of one registry says nothing about another. */
 static void test_ca_is_of_one_registry(void **state)
 {
@@ -310,11 +327,17 @@ static void test_slow_handshake(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_private_ca),         TEST(test_ca_is_of_one_registry),
-		TEST(test_client_certificate), TEST(test_broken_material),
-		TEST(test_redirect),           TEST(test_no_downgrade),
-		TEST(test_insecure_downgrade), TEST(test_realm_downgrade),
-		TEST(test_insecure),           TEST(test_no_plain_after_tls),
+		TEST(test_private_ca),
+		TEST(test_other_name),
+		TEST(test_ca_is_of_one_registry),
+		TEST(test_client_certificate),
+		TEST(test_broken_material),
+		TEST(test_redirect),
+		TEST(test_no_downgrade),
+		TEST(test_insecure_downgrade),
+		TEST(test_realm_downgrade),
+		TEST(test_insecure),
+		TEST(test_no_plain_after_tls),
 		TEST(test_slow_handshake),
 	};
 

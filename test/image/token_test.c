@@ -1,6 +1,8 @@
 /* Where credentials and tokens go: every way to authenticate, and redirects that must not get any. */
 #include "test/image/registry_scene.h"
 
+#include "image/token.h"
+
 static void bearer(struct fake_request *request, void *data, bool *handled)
 {
 	CLEANUP(freep)
@@ -304,6 +306,94 @@ static void test_redirect_without_credentials(void **state)
 	assert_int_equal(asked(scene, "auth=Bearer t0k3n"), 1);
 }
 
+static void redirect_back(struct fake_request *request, void *data, bool *handled)
+{
+	struct scene *scene = data;
+	CLEANUP(freep)
+	char *location = xasprintf("Location: http://%s/back\r\n", fake_server_host(scene->server));
+
+	*handled = true;
+	fake_reply_text(request, 307, location, "");
+}
+
+/* GHSA-rp3h-jf77-q9p4: what was dropped on the way stays dropped, also where it would be welcome. */
+static void test_redirect_and_back(void **state)
+{
+	const struct image_auth auth = { .registry_token = "t0k3n" };
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	connect_repo(scene, &auth, true);
+	fake_content_put(&scene->content, "/back", "x/y", scene->blob, BLOB_SIZE);
+	fake_content_fault(&scene->content, redirect);
+	fake_content_fault(&scene->other_content, redirect_back);
+	assert_ok(get_blob(scene, &err));
+	assert_int_equal(asked(scene, "auth=Bearer t0k3n"), 1);
+	assert_int_equal(asked(scene, "GET /back auth= "), 1);
+	assert_int_equal(fake_server_count(scene->other, "auth=Bearer"), 0);
+}
+
+static void redirect_token(struct fake_request *request, void *data, bool *handled)
+{
+	struct scene *scene = data;
+	CLEANUP(freep)
+	char *location = xasprintf("Location: http://%s/token\r\n", fake_server_host(scene->other));
+
+	if (str_has_prefix(request->path, "/token")) {
+		*handled = true;
+		fake_reply_text(request, 307, location, "");
+		return;
+	}
+	bearer(request, data, handled);
+}
+
+/* An identity token is sent in a form, which goes to the realm and nowhere else. */
+static void test_redirect_of_identity_token(void **state)
+{
+	const struct image_auth auth = { .identity_token = "refreshme" };
+	struct scene *scene = *state;
+	struct err err = { 0 };
+
+	fake_content_fault(&scene->content, redirect_token);
+	connect_repo(scene, &auth, true);
+	assert_fails(get_manifest(scene, &err), RPC_UNAVAILABLE);
+	assert_contains(err.text, "redirect");
+	assert_true(asked(scene, "refresh_token=refreshme") > 0);
+	assert_int_equal(fake_server_count(scene->other, "/token"), 0);
+}
+
+static void long_token(struct fake_request *request, void *data, bool *handled)
+{
+	struct scene *scene = data;
+	CLEANUP(str_done) struct str answer = STR_INIT;
+
+	if (!str_has_prefix(request->path, "/token")) {
+		always_401(request, data, handled);
+		return;
+	}
+	*handled = true;
+	str_addf(&answer, "{\"%s\":\"", scene->seen ? "token" : "token\":\"t0k3n\",\"x");
+	for (int i = 0; i < (scene->seen ? TOKEN_MAX : TOKEN_ANSWER_MAX) + 1; i++)
+		str_addc(&answer, 'a');
+	str_add(&answer, "\"}");
+	fake_reply(request, 200, "", str_get(&answer), answer.len);
+}
+
+/* CVE-2020-1702: neither a huge answer nor a huge token. */
+static void test_long_tokens(void **state)
+{
+	struct scene *scene = *state;
+
+	fake_content_fault(&scene->content, long_token);
+	for (scene->seen = 0; scene->seen < 2; scene->seen++) {
+		struct err err = { 0 };
+
+		assert_true(get_manifest(scene, &err) < 0);
+		assert_int_equal(err.code, scene->seen ? RPC_UNAUTHENTICATED : RPC_RESOURCE_EXHAUSTED);
+	}
+	assert_int_equal(asked(scene, "auth=Bearer"), 0);
+}
+
 static void wants_credentials(struct fake_request *request, void *data, bool *handled)
 {
 	always_401(request, data, handled);
@@ -386,6 +476,9 @@ int main(void)
 		TEST(test_bad_tokens),
 		TEST(test_redirect_without_credentials),
 		TEST(test_redirect_that_asks),
+		TEST(test_redirect_and_back),
+		TEST(test_redirect_of_identity_token),
+		TEST(test_long_tokens),
 		TEST(test_redirect_loop),
 		TEST(test_bad_redirects),
 	};
