@@ -202,6 +202,7 @@ struct rich {
 static void make_tars(struct rich *rich)
 {
 	static const char capability[20] = { 0, 0, 0, 2, 1 };
+	static const char sparse[513] = { [0] = '1', '\n', '0', '\n', '1', '\n', [512] = 'a' };
 	struct str *base = &rich->tars[0], *top = &rich->tars[1];
 
 	tar_add(base, &(struct tar_member){ .name = "./", .type = '5', .mtime = 1 });
@@ -214,6 +215,12 @@ static void make_tars(struct rich *rich)
 	tar_pax_bytes(base, "SCHILY.xattr.security.capability", capability, sizeof(capability));
 	tar_file(base, "implied/capable", "capable");
 	tar_file(base, "gone", "gone");
+	tar_add(base,
+		&(struct tar_member){ .name = "pax",
+				      .type = 'x',
+				      .data = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+					      "26 GNU.sparse.name=sparse\n25 GNU.sparse.realsize=9\n" });
+	tar_add(base, &(struct tar_member){ .name = "GNUSparseFile.0/s", .data = sparse, .size = 513 });
 	tar_end(base);
 	tar_file(top, ".wh.gone", "");
 	tar_file(top, "implied/.wh..wh..opq", "");
@@ -264,7 +271,7 @@ static void describe(int dir, const char *path, struct str *ret)
 		str_addf(ret, "%s %o %u:%u %jx", below, st.st_mode, st.st_uid, st.st_gid,
 			 (uintmax_t)st.st_rdev);
 		if (!S_ISDIR(st.st_mode))
-			str_addf(ret, " %ju", (uintmax_t)st.st_nlink);
+			str_addf(ret, " %ju %jd", (uintmax_t)st.st_nlink, (intmax_t)st.st_size);
 		if (has_mtime(&st) && !str_eq(names.items[i], "layer.json"))
 			str_addf(ret, " %lld", (long long)st.st_mtim.tv_sec);
 		describe_file(dir, below, &st, ret);
