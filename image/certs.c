@@ -125,18 +125,28 @@ static bool is_own_port(const struct origin *origin)
 	return str_eq(origin->port, origin->secure ? "443" : "80");
 }
 
+/* The registry's directory of that name below dir. */
+static int look_up(const char *dir, const char *host, const struct origin *origin, bool *found,
+		   struct certs *ret, struct err *err)
+{
+	CLEANUP(freep) char *with_port = xasprintf("%s:%s", host, origin->port);
+
+	if (look_in(dir, with_port, found, ret, err) < 0)
+		return -1;
+	return *found || !is_own_port(origin) ? 0 : look_in(dir, host, found, ret, err);
+}
+
 int certs_find(const struct strv *dirs, const struct origin *origin, struct certs *ret, struct err *err)
 {
-	/* docker.io is what the name of Docker Hub's API host stands for in references and directories. */
-	const char *host = str_eq(origin->host, "registry-1.docker.io") ? "docker.io" : origin->host;
-	CLEANUP(freep) char *with_port = xasprintf("%s:%s", host, origin->port);
+	/* What references, and so its users, call Docker Hub's API host. */
+	const char *alias = str_eq(origin->host, "registry-1.docker.io") ? "docker.io" : NULL;
 	bool found = false;
 
-	if (host[0] == '.' || strchr(host, '/'))
+	if (origin->host[0] == '.' || strchr(origin->host, '/'))
 		return 0;
 	for (size_t i = 0; i < dirs->len && !found; i++)
-		if (look_in(dirs->items[i], with_port, &found, ret, err) < 0 ||
-		    (!found && is_own_port(origin) && look_in(dirs->items[i], host, &found, ret, err) < 0))
+		if ((alias && look_up(dirs->items[i], alias, origin, &found, ret, err) < 0) ||
+		    (!found && look_up(dirs->items[i], origin->host, origin, &found, ret, err) < 0))
 			return -1;
 	return 0;
 }

@@ -26,8 +26,9 @@ struct certs {      /* NULL: none */
 };
 
 void certs_done(struct certs *certs); /* also for CLEANUP; zeroed storage is fine */
-/* Looks origin up by "host:port", and by "host" where the port is the scheme's own. *ret stays empty when
- * there is nothing. FAILED_PRECONDITION for material that can't be used. */
+/* Looks origin up by "host:port", and by "host" where the port is the scheme's own; Docker Hub's API host,
+ * registry-1.docker.io, as docker.io first, as containers/image does. *ret stays empty when there is nothing.
+ * FAILED_PRECONDITION for material that can't be used. */
 int certs_find(const struct strv *dirs, const struct origin *origin, struct certs *ret,
 	       struct err *err) MUST_CHECK;
 /* The certificates of a PEM text, one after the other: calls use() for each; returns how many there were.
