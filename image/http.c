@@ -208,10 +208,13 @@ static void set_options(struct http *http, const struct http_request *request, c
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, http);
 	if (request->form)
 		curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->form);
-	if (request->offset > 0) {
-		CLEANUP(freep) char *range = xasprintf("%llu-", (unsigned long long)request->offset);
+	if (request->offset > 0 || request->end > 0) {
+		CLEANUP(str_done) struct str range = STR_INIT;
 
-		curl_easy_setopt(easy, CURLOPT_RANGE, range);
+		str_addf(&range, "%llu-", (unsigned long long)request->offset);
+		if (request->end > 0)
+			str_addf(&range, "%llu", (unsigned long long)request->end - 1);
+		curl_easy_setopt(easy, CURLOPT_RANGE, str_get(&range));
 	}
 }
 

@@ -49,7 +49,7 @@ struct http_request {
 	const char *accept;        /* NULL: any */
 	const char *authorization; /* the header's value; NULL: none */
 	const char *form;          /* not NULL: POST of this application/x-www-form-urlencoded body */
-	uint64_t offset;           /* > 0: "Range: bytes=offset-" */
+	uint64_t offset, end;      /* "Range: bytes=offset-", or up to before end when it is > 0 */
 };
 
 struct http_response {
@@ -61,6 +61,7 @@ struct http_response {
 	int64_t content_length;       /* -1: not said */
 	int64_t range_start;          /* of a 206's Content-Range; -1: none */
 	int64_t range_end;            /* of the same: the last byte; -1: none */
+	int64_t range_size;           /* of the same: the whole's bytes; -1: not said */
 	int64_t retry_after;          /* seconds (a date is turned into them); -1: none */
 	char *host;                   /* "host:port" that answered, for messages */
 	bool elsewhere;               /* a redirect has led away from the request's origin */

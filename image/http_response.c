@@ -17,7 +17,7 @@ void http_response_clear(struct http_response *response)
 	free(response->host);
 	strv_done(&response->www_authenticate);
 	*response = (struct http_response){
-		.content_length = -1, .range_start = -1, .range_end = -1, .retry_after = -1
+		.content_length = -1, .range_start = -1, .range_end = -1, .range_size = -1, .retry_after = -1
 	};
 }
 
@@ -47,7 +47,7 @@ static void take_range(struct http_response *response, const char *value)
 	CLEANUP(freep) char *first = NULL;
 	CLEANUP(freep) char *last = NULL;
 	const char *dash;
-	int64_t start, end;
+	int64_t start, end, size;
 
 	if (strncasecmp(value, "bytes ", 6) != 0 || !(dash = strchr(value, '-')))
 		return;
@@ -57,6 +57,9 @@ static void take_range(struct http_response *response, const char *value)
 		return;
 	response->range_start = start;
 	response->range_end = end;
+	dash += 1 + strlen(last);
+	if (dash[0] == '/' && parse_i64(dash + 1, 0, INT64_MAX, &size))
+		response->range_size = size;
 }
 
 static void take_header(struct http_response *response, const char *name, const char *value)

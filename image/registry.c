@@ -1,8 +1,7 @@
 /*
  * Three layers: ask_endpoint() is one request to the endpoint (and finds out whether an insecure one speaks
  * plain HTTP, which is remembered for the host); once() adds authorisation, asked for when the endpoint
- * demands it; fetch() adds repetition. A blob stream sits on top and calls fetch() again with an offset when
- * its body breaks off.
+ * demands it; registry_fetch() adds repetition. Blobs are in registry_blob.c.
  *
  * A repetition needs a reason that may go away: 429, 5xx, or a connection that broke. A host that can't be
  * reached is not tried twice, a mirror not often, and who asks for a long pause is not asked again: the next
@@ -12,7 +11,6 @@
 
 #include <assert.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,19 +18,14 @@
 #include "base/id.h"
 #include "base/lock.h"
 #include "base/map.h"
-#include "image/authorization.h"
-#include "image/http.h"
 #include "image/registry_error.h"
+#include "image/registry_state.h"
 
 enum {
-	REPEATS_MAX = 4,  /* of one request, and of a blob that makes no progress */
-	RESUMES_MAX = 50, /* of one blob */
 	MIRROR_REPEATS_MAX = 1,
 	RETRY_AFTER_MAX = 30, /* seconds to wait when told to; told more, we give up */
 	PAUSE_MAX_SHIFT = 5,
 	PLAIN_HOSTS_MAX = 256,
-	RESUME_GAIN_MIN =
-		16 * 1024, /* bytes by which a blob must grow for a resumption to count as progress */
 };
 
 struct registry {
@@ -41,37 +34,6 @@ struct registry {
 	struct strv certs_dirs;          /* under lock */
 	struct map plain_hosts;          /* under lock: insecure hosts known to speak plain HTTP */
 	struct token_cache *tokens;
-};
-
-struct registry_repo {
-	struct registry *registry;
-	char *host; /* for URLs */
-	char *repository;
-	bool insecure;
-	int repeats_max;
-	struct authorization *authorization;
-	atomic_bool answered; /* it has, to somebody: it is there, and being unreachable may pass */
-	atomic_bool speaks_tls;
-};
-
-struct registry_conn {
-	struct registry_repo *repo;
-	struct http *http;
-	/* the blob stream */
-	char *path;
-	int64_t size, offset;
-	int64_t skip; /* bytes to drop: the endpoint ignored our Range */
-	int64_t resumed_at;
-	int idle_resumes, resumes;
-};
-
-struct fetch {
-	const char *path; /* below /v2/<repository>/ */
-	const char *accept;
-	uint64_t offset;
-	struct str
-		*body; /* gets the answer as a whole, up to MANIFEST_SIZE_MAX; NULL: it is left to be read */
-	const char *authorization; /* set for each try */
 };
 
 struct verdict {
@@ -178,7 +140,7 @@ struct registry_repo *registry_repo_new(struct registry *registry, const struct 
 	repo->host = xstrdup(str_eq(endpoint->host, "docker.io") ? "registry-1.docker.io" : endpoint->host);
 	repo->repository = xstrdup(endpoint->repository);
 	repo->insecure = endpoint->insecure;
-	repo->repeats_max = endpoint->mirror ? MIRROR_REPEATS_MAX : REPEATS_MAX;
+	repo->repeats_max = endpoint->mirror ? MIRROR_REPEATS_MAX : REGISTRY_REPEATS_MAX;
 	repo->authorization = authorization_new(&options, credentials_take);
 	return repo;
 }
@@ -213,6 +175,11 @@ struct registry_conn *registry_conn_new(struct registry_repo *repo)
 	return conn;
 }
 
+struct registry_conn *registry_conn_another(const struct registry_conn *conn)
+{
+	return registry_conn_new(conn->repo);
+}
+
 struct registry_conn *registry_conn_free(struct registry_conn *conn)
 {
 	if (!conn)
@@ -241,8 +208,8 @@ static char *base_url(const struct registry_repo *repo, bool plain)
 	return xasprintf("%s://%s/", plain ? "http" : "https", repo->host);
 }
 
-static int ask_by(struct registry_conn *conn, const struct ctx *ctx, const struct fetch *fetch, bool plain,
-		  struct err *err)
+static int ask_by(struct registry_conn *conn, const struct ctx *ctx, const struct registry_request *fetch,
+		  bool plain, struct err *err)
 {
 	const struct registry_repo *repo = conn->repo;
 	CLEANUP(freep) char *base = base_url(repo, plain);
@@ -253,6 +220,7 @@ static int ask_by(struct registry_conn *conn, const struct ctx *ctx, const struc
 		.accept = fetch->accept,
 		.authorization = fetch->authorization,
 		.offset = fetch->offset,
+		.end = fetch->end,
 	};
 
 	return http_start(conn->http, ctx, &request, err);
@@ -268,8 +236,8 @@ static bool may_be_plain(struct registry_conn *conn, const struct err *err)
 	       err->code == RPC_UNAVAILABLE && (failure == HTTP_TLS || failure == HTTP_CONNECT);
 }
 
-static int ask_endpoint(struct registry_conn *conn, const struct ctx *ctx, const struct fetch *fetch,
-			struct err *err)
+static int ask_endpoint(struct registry_conn *conn, const struct ctx *ctx,
+			const struct registry_request *fetch, struct err *err)
 {
 	struct registry_repo *repo = conn->repo;
 	bool plain = repo->insecure && is_plain(repo->registry, repo->host);
@@ -312,7 +280,7 @@ static bool is_busy(int status)
 	return status == 408 || status == 429 || (status >= 500 && status != 501 && status != 505);
 }
 
-static int read_body(struct registry_conn *conn, const struct ctx *ctx, const struct fetch *fetch,
+static int read_body(struct registry_conn *conn, const struct ctx *ctx, const struct registry_request *fetch,
 		     struct verdict *verdict, struct err *err)
 {
 	if (!fetch->body)
@@ -324,11 +292,11 @@ static int read_body(struct registry_conn *conn, const struct ctx *ctx, const st
 	return -1;
 }
 
-static int once(struct registry_conn *conn, const struct ctx *ctx, const struct fetch *fetch_,
+static int once(struct registry_conn *conn, const struct ctx *ctx, const struct registry_request *request,
 		struct verdict *verdict, struct err *err)
 {
 	struct authorization *authorization = conn->repo->authorization;
-	struct fetch fetch = *fetch_;
+	struct registry_request fetch = *request;
 
 	*verdict = (struct verdict){ .retry_after = -1 };
 	for (bool authorised = false;; authorised = true) {
@@ -342,7 +310,7 @@ static int once(struct registry_conn *conn, const struct ctx *ctx, const struct 
 		}
 		atomic_store(&conn->repo->answered, true);
 		status = http_response(conn->http)->status;
-		if (status == 200 || (status == 206 && fetch.offset > 0)) {
+		if (status == 200 || (status == 206 && (fetch.offset > 0 || fetch.end > 0))) {
 			authorization_judge(authorization, used, true);
 			return read_body(conn, ctx, &fetch, verdict, err);
 		}
@@ -390,6 +358,13 @@ static int64_t pause_length(struct registry *registry, const struct verdict *ver
 	return verdict->retry_after > 0 ? verdict->retry_after * NS_PER_SEC + pause : pause;
 }
 
+int registry_pause(struct registry_conn *conn, const struct ctx *ctx, int attempt, struct err *err)
+{
+	const struct verdict verdict = { .retry_after = -1 };
+
+	return pause_for(ctx, pause_length(conn->repo->registry, &verdict, attempt), err);
+}
+
 /* Always -1. */
 static int told_to_wait(const struct verdict *verdict, struct err *err)
 {
@@ -400,13 +375,13 @@ static int told_to_wait(const struct verdict *verdict, struct err *err)
 	return -1;
 }
 
-static int fetch(struct registry_conn *conn, const struct ctx *ctx, const struct fetch *fetch_,
-		 struct err *err)
+int registry_fetch(struct registry_conn *conn, const struct ctx *ctx, const struct registry_request *request,
+		   struct err *err)
 {
 	for (int attempt = 0;; attempt++) {
 		struct verdict verdict;
 
-		if (once(conn, ctx, fetch_, &verdict, err) == 0)
+		if (once(conn, ctx, request, &verdict, err) == 0)
 			return 0;
 		if (verdict.again && verdict.retry_after > RETRY_AFTER_MAX)
 			return told_to_wait(&verdict, err);
@@ -445,9 +420,9 @@ int registry_get_manifest(struct registry_conn *conn, const struct ctx *ctx, con
 	if (digest)
 		digest_text(digest, text);
 	path = xasprintf("manifests/%s", digest ? text : tag);
-	const struct fetch request = { .path = path, .accept = MANIFEST_ACCEPT, .body = &body };
+	const struct registry_request request = { .path = path, .accept = MANIFEST_ACCEPT, .body = &body };
 
-	if (fetch(conn, ctx, &request, err) < 0)
+	if (registry_fetch(conn, ctx, &request, err) < 0)
 		return -1;
 	manifest.content_type = xstrdup_null(http_response(conn->http)->content_type);
 	manifest.len = body.len;
@@ -456,130 +431,5 @@ int registry_get_manifest(struct registry_conn *conn, const struct ctx *ctx, con
 		return err_prefix(err, "%s", conn->repo->host);
 	*ret = manifest;
 	manifest = (struct registry_manifest){ 0 };
-	return 0;
-}
-
-static int wrong_size(const struct registry_conn *conn, const char *how, struct err *err)
-{
-	return err_set(err, RPC_DATA_LOSS, "%s: %s is %s than the %lld bytes its manifest says",
-		       conn->repo->host, conn->path, how, (long long)conn->size);
-}
-
-static int request_blob(struct registry_conn *conn, const struct ctx *ctx, struct err *err)
-{
-	const struct fetch request = { .path = conn->path, .offset = (uint64_t)conn->offset };
-	const struct http_response *response = http_response(conn->http);
-
-	if (fetch(conn, ctx, &request, err) < 0)
-		return -1;
-	conn->skip = response->status == 206 ? 0 : conn->offset;
-	if (response->status == 206 &&
-	    (response->range_start != conn->offset || response->range_end != conn->size - 1))
-		return err_set(err, RPC_UNAVAILABLE, "%s: answer to a range request is of another range",
-			       response->host);
-	if (response->content_length >= 0 &&
-	    response->content_length != conn->size - conn->offset + conn->skip)
-		return wrong_size(conn,
-				  response->content_length < conn->size - conn->offset + conn->skip
-					  ? "shorter"
-					  : "longer",
-				  err);
-	return 0;
-}
-
-int registry_open_blob(struct registry_conn *conn, const struct ctx *ctx, const struct descriptor *descriptor,
-		       struct err *err)
-{
-	char text[DIGEST_TEXT_SIZE];
-
-	digest_text(&descriptor->digest, text);
-	free(conn->path);
-	conn->path = xasprintf("blobs/%s", text);
-	conn->size = descriptor->size;
-	conn->offset = conn->resumed_at = 0;
-	conn->idle_resumes = conn->resumes = 0;
-	return request_blob(conn, ctx, err);
-}
-
-/* The body broke off (err says how): goes on at conn->offset, or gives up with that error. */
-static int resume(struct registry_conn *conn, const struct ctx *ctx, struct err *err)
-{
-	struct verdict verdict = { .retry_after = -1 };
-
-	if (conn->offset - conn->resumed_at < RESUME_GAIN_MIN) {
-		conn->idle_resumes++;
-	} else {
-		conn->idle_resumes = 0;
-		conn->resumed_at = conn->offset;
-	}
-	if (conn->idle_resumes == REPEATS_MAX || ++conn->resumes > RESUMES_MAX)
-		return -1;
-	if (pause_for(ctx, pause_length(conn->repo->registry, &verdict, conn->idle_resumes), err) < 0)
-		return -1;
-	return request_blob(conn, ctx, err);
-}
-
-/* One piece of the body without what is to be skipped; *len 0 when all of it was. */
-static int read_piece(struct registry_conn *conn, const struct ctx *ctx, const uint8_t **data, size_t *len,
-		      bool *ended, struct err *err)
-{
-	size_t drop;
-
-	if (http_read(conn->http, ctx, data, len, err) < 0)
-		return -1;
-	*ended = *len == 0;
-	drop = (int64_t)*len < conn->skip ? *len : (size_t)conn->skip;
-	conn->skip -= (int64_t)drop;
-	*data += drop;
-	*len -= drop;
-	return 0;
-}
-
-int registry_read_blob(struct registry_conn *conn, const struct ctx *ctx, const uint8_t **ret,
-		       size_t *ret_len, struct err *err)
-{
-	for (;;) {
-		bool ended = false, broken;
-
-		broken = read_piece(conn, ctx, ret, ret_len, &ended, err) < 0;
-		if (broken && (err->code != RPC_UNAVAILABLE || http_failure(conn->http) == HTTP_REFUSED))
-			return -1;
-		if (!broken && *ret_len > 0) {
-			if ((int64_t)*ret_len > conn->size - conn->offset)
-				return wrong_size(conn, "longer", err);
-			conn->offset += (int64_t)*ret_len;
-			return 0;
-		}
-		if (conn->offset == conn->size &&
-		    (ended || broken)) { /* whole: how it ended does not matter */
-			*ret_len = 0;
-			return 0;
-		}
-		if (ended)
-			err_set(err, RPC_UNAVAILABLE, "%s: %s ended after %lld of %lld bytes",
-				conn->repo->host, conn->path, (long long)conn->offset, (long long)conn->size);
-		if ((ended || broken) && resume(conn, ctx, err) < 0)
-			return -1;
-	}
-}
-
-int registry_get_blob(struct registry_conn *conn, const struct ctx *ctx, const struct descriptor *descriptor,
-		      char **ret, struct err *err)
-{
-	CLEANUP(str_done) struct str body = STR_INIT;
-	const uint8_t *data;
-	size_t len;
-
-	assert(descriptor->size >= 0 && descriptor->size <= MANIFEST_CONFIG_MAX);
-	if (registry_open_blob(conn, ctx, descriptor, err) < 0)
-		return -1;
-	do {
-		if (registry_read_blob(conn, ctx, &data, &len, err) < 0)
-			return -1;
-		str_addn(&body, data, len);
-	} while (len > 0);
-	if (digest_check(&descriptor->digest, str_get(&body), body.len, conn->path, err) < 0)
-		return err_prefix(err, "%s", conn->repo->host);
-	*ret = str_take(&body);
 	return 0;
 }

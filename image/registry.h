@@ -56,7 +56,9 @@ struct registry_repo *registry_repo_new(struct registry *registry, const struct 
 struct registry_repo *registry_repo_free(struct registry_repo *repo); /* accepts NULL, returns NULL */
 void registry_repo_freep(struct registry_repo **repo);
 
-struct registry_conn *registry_conn_new(struct registry_repo *repo);  /* repo must outlive it */
+struct registry_conn *registry_conn_new(struct registry_repo *repo); /* repo must outlive it */
+/* To the same repo. */
+struct registry_conn *registry_conn_another(const struct registry_conn *conn);
 struct registry_conn *registry_conn_free(struct registry_conn *conn); /* accepts NULL, returns NULL */
 void registry_conn_freep(struct registry_conn **conn);
 
@@ -80,6 +82,17 @@ int registry_get_blob(struct registry_conn *conn, const struct ctx *ctx, const s
 /* A blob as a stream. The size is held to the descriptor's; the digest is up to the reader. */
 int registry_open_blob(struct registry_conn *conn, const struct ctx *ctx, const struct descriptor *descriptor,
 		       struct err *err) MUST_CHECK;
+struct blob_part {
+	int64_t start, end; /* bytes from start up to, not including, end */
+};
+/* A part of a blob as a stream, by a Range request; one that the endpoint ignores turns it into a stream of
+ * all from start on (registry_part_end() is the blob's size then, also from the middle of the stream on). */
+int registry_open_part(struct registry_conn *conn, const struct ctx *ctx, const struct descriptor *descriptor,
+		       const struct blob_part *part, struct err *err) MUST_CHECK;
+int64_t registry_part_end(const struct registry_conn *conn);
+/* The latest open has failed for the Range in it: the answer was of another range, or a refusal that a
+ * request without may not get. */
+bool registry_range_failed(const struct registry_conn *conn);
 /* The next piece, valid until the next call on conn; *ret_len 0 at the end. */
 int registry_read_blob(struct registry_conn *conn, const struct ctx *ctx, const uint8_t **ret,
 		       size_t *ret_len, struct err *err) MUST_CHECK;

@@ -62,16 +62,18 @@ void fake_content_put(struct fake_content *content, const char *path, const char
 
 static void serve_file(struct fake_request *request, const struct fake_file *file)
 {
-	unsigned long long start = 0;
+	unsigned long long start = 0, last = file->len - 1;
 	char headers[256];
 
 	snprintf(headers, sizeof(headers), "Content-Type: %s\r\n", file->type);
-	if (sscanf(request->range, "bytes=%llu-", &start) == 1 && start < file->len) {
+	if (sscanf(request->range, "bytes=%llu-%llu", &start, &last) >= 1 && start < file->len) {
 		size_t used = strlen(headers);
 
-		snprintf(headers + used, sizeof(headers) - used, "Content-Range: bytes %llu-%zu/%zu\r\n",
-			 start, file->len - 1, file->len);
-		fake_reply(request, 206, headers, file->data + start, file->len - start);
+		if (last >= file->len)
+			last = file->len - 1;
+		snprintf(headers + used, sizeof(headers) - used, "Content-Range: bytes %llu-%llu/%zu\r\n",
+			 start, last, file->len);
+		fake_reply(request, 206, headers, file->data + start, last + 1 - start);
 		return;
 	}
 	fake_reply(request, 200, headers, file->data, file->len);

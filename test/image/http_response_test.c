@@ -40,25 +40,28 @@ static void test_retry_after(void **state UNUSED)
 	check_retry_after("", -1, -1);
 }
 
-static void check_range(const char *value, int64_t start, int64_t end)
+static void check_range(const char *value, int64_t start, int64_t end, int64_t size)
 {
 	CLEANUP(freep) char *line = xasprintf("Content-Range: %s\r\n", value);
 	CLEANUP(http_response_clear) struct http_response response = parse(line);
 
 	assert_int_equal(response.range_start, start);
 	assert_int_equal(response.range_end, end);
+	assert_int_equal(response.range_size, size);
 }
 
 static void test_range(void **state UNUSED)
 {
-	check_range("bytes 10-19/20", 10, 19);
-	check_range("Bytes 0-0/*", 0, 0);
-	check_range("bytes 19-10/20", -1, -1);
-	check_range("bytes -5-10/20", -1, -1);
-	check_range("bytes */20", -1, -1);
-	check_range("bytes 1", -1, -1);
-	check_range("bytes 10-99999999999999999999/20", -1, -1);
-	check_range("lines 10-19/20", -1, -1);
+	check_range("bytes 10-19/20", 10, 19, 20);
+	check_range("Bytes 0-0/*", 0, 0, -1);
+	check_range("bytes 19-10/20", -1, -1, -1);
+	check_range("bytes -5-10/20", -1, -1, -1);
+	check_range("bytes */20", -1, -1, -1);
+	check_range("bytes 1", -1, -1, -1);
+	check_range("bytes 10-99999999999999999999/20", -1, -1, -1);
+	check_range("lines 10-19/20", -1, -1, -1);
+	check_range("bytes 10-19", 10, 19, -1);
+	check_range("bytes 10-19/x", 10, 19, -1);
 }
 
 static void test_bounds(void **state UNUSED)
