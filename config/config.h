@@ -84,6 +84,8 @@ struct config_image {                              /* [crisp.image] */
 	struct config_strings certs_dirs;          /* searched in this order */
 	struct config_strings insecure_registries; /* host[:port] */
 	int64_t max_parallel_downloads;            /* layers at once, 1..64 */
+	int64_t split_layers_above;                /* bytes; larger ones come in parts; 0: none */
+	int64_t split_layers_parts;                /* at once, 2..8 */
 	int64_t pull_progress_timeout;             /* ns without a byte before a pull is given up; 0: never */
 	enum config_image_volumes image_volumes;   /* what becomes of an image's VOLUMEs */
 	bool sync;                                 /* one syncfs at the end of a pull */

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "config/config.h"
+#include "config/byte_size.h"
 #include "config/duration.h"
 
 struct decoding {
@@ -108,6 +109,20 @@ static int decode_duration(const struct decoding *decoding, int64_t *ret)
 	return 0;
 }
 
+static int decode_size(const struct decoding *decoding, int64_t *ret)
+{
+	const struct config_key *key = decoding->key;
+	const char *text = decoding->value->string.data;
+	int64_t bytes;
+
+	if (strlen(text) != decoding->value->string.len || !byte_size_parse(text, &bytes))
+		return refuse(decoding, text, "is not a size such as \"64MiB\"");
+	if (bytes < key->min || bytes > key->max)
+		return refuse(decoding, text, "is out of range");
+	*ret = bytes;
+	return 0;
+}
+
 static int decode_choice(const struct decoding *decoding, int *ret)
 {
 	CLEANUP(str_done) struct str why = STR_INIT;
@@ -163,6 +178,8 @@ static int decode_field(const struct decoding *decoding, void *field)
 		return decode_int(decoding, NS_PER_SEC, field);
 	case CONFIG_DURATION:
 		return decode_duration(decoding, field);
+	case CONFIG_SIZE:
+		return decode_size(decoding, field);
 	case CONFIG_CHOICE:
 		return decode_choice(decoding, field);
 	}
@@ -205,6 +222,13 @@ static void print_duration(int64_t ns, struct str *out)
 	str_addc(out, '"');
 }
 
+static void print_size(int64_t bytes, struct str *out)
+{
+	str_addc(out, '"');
+	byte_size_print(out, bytes);
+	str_addc(out, '"');
+}
+
 static void print_choice(const struct config_key *key, int value, struct str *out)
 {
 	const struct config_choice *choice = key->choices;
@@ -239,6 +263,9 @@ void config_key_print(const struct config_key *key, const void *base, struct str
 		break;
 	case CONFIG_DURATION:
 		print_duration(*(const int64_t *)field, out);
+		break;
+	case CONFIG_SIZE:
+		print_size(*(const int64_t *)field, out);
 		break;
 	case CONFIG_CHOICE:
 		print_choice(key, *(const int *)field, out);

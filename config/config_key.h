@@ -32,6 +32,7 @@ enum config_type {
 	CONFIG_INT,      /* int64_t in [min, max], or -1 if may_be_unlimited */
 	CONFIG_SECONDS,  /* an integer of seconds in the file; int64_t ns; min and max in seconds */
 	CONFIG_DURATION, /* "1m30s" in the file; int64_t ns; min and max in ns */
+	CONFIG_SIZE,     /* "64MiB" in the file; int64_t bytes; min and max in bytes */
 	CONFIG_CHOICE,   /* one of the choices; an enum */
 };
 

@@ -118,12 +118,19 @@ static const struct config_key image_keys[] = {
 	{ "certs_dirs", CONFIG_PATHS, OFFSET(image.certs_dirs),
 	  "[\"/etc/containers/certs.d\", \"/etc/docker/certs.d\"]",
 	  "containers-certs.d(5): HOST[:PORT]/*.crt are CAs trusted for that registry, *.cert with *.key is shown to it.\n"
-	  "The first of these directories that has the registry decides.", .live = true, .rule = rule_path },
+	  "The first of these directories that has the registry decides. Docker Hub is docker.io here.", .live = true, .rule = rule_path },
 	{ "insecure_registries", CONFIG_STRINGS, OFFSET(image.insecure_registries), "[]",
 	  "Registries (host[:port]) that may use plain HTTP or a certificate that does not verify.", .live = true,
 	  .rule = rule_registry },
 	{ "max_parallel_downloads", CONFIG_INT, OFFSET(image.max_parallel_downloads), "6",
 	  "Layers of one image fetched at once (1 to 64).", .live = true, .min = 1, .max = 64 },
+	{ "split_layers_above", CONFIG_SIZE, OFFSET(image.split_layers_above), "\"0\"",
+	  "Layers (compressed) of more than this, such as \"64MiB\", are fetched in parts, each on a connection of its own, and\n"
+	  "put together in memory (24 MiB for all of them). Worth it where the registry gives one connection less than the line\n"
+	  "can carry. Needs HTTP Range requests; a registry that ignores them is read as ever. 0: never.", .live = true,
+	  .min = 0, .max = INT64_MAX },
+	{ "split_layers_parts", CONFIG_INT, OFFSET(image.split_layers_parts), "4",
+	  "How many parts of such a layer are fetched at once (2 to 8).", .live = true, .min = 2, .max = 8 },
 	{ "pull_progress_timeout", CONFIG_DURATION, OFFSET(image.pull_progress_timeout), "\"1m\"",
 	  "A pull that receives nothing, or under 100 bytes a second, for so long is given up (0s: never; to 1h).", .live = true,
 	  .min = 0, .max = HOUR },

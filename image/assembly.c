@@ -112,24 +112,51 @@ static int read_blob(void *data, const uint8_t **ret, size_t *ret_len, struct er
 	return registry_read_blob(reader->conn, reader->ctx, ret, ret_len, err);
 }
 
-static int fetch_from(struct assembly *assembly, size_t i, struct registry_conn *conn,
-		      struct layer_draft *draft, struct err *err)
+static int read_split(void *data, const uint8_t **ret, size_t *ret_len, struct err *err)
 {
-	const struct descriptor *descriptor = &assembly->job->manifest->layers[i];
-	struct blob_reader reader = { conn, &assembly->ctx };
-	const struct byte_source source = { read_blob, &reader };
+	return split_read(data, ret, ret_len, err);
+}
+
+static int unpack_from(struct assembly *assembly, size_t i, const struct byte_source *source,
+		       struct layer_draft *draft, struct err *err)
+{
 	const struct layer_input input = {
-		.blob = &source,
-		.digest = &descriptor->digest,
+		.blob = source,
+		.digest = &assembly->job->manifest->layers[i].digest,
 		.diff_id = &assembly->job->diff_ids->items[i],
 		.limits = &layer_limits_default,
 		.root = draft->root,
 		.sync_soon = assembly->job->sync_soon,
 	};
 
+	return layer_unpack(&input, &draft->output, err);
+}
+
+static int fetch_split(struct assembly *assembly, size_t i, struct registry_conn *conn,
+		       struct layer_draft *draft, struct err *err)
+{
+	const struct split_job job = { &assembly->job->split, conn, &assembly->job->manifest->layers[i] };
+	CLEANUP(split_freep) struct split *split = NULL;
+
+	if (split_open(&job, &assembly->ctx, &split, err) < 0)
+		return -1;
+	const struct byte_source source = { read_split, split };
+
+	return unpack_from(assembly, i, &source, draft, err);
+}
+
+static int fetch_from(struct assembly *assembly, size_t i, struct registry_conn *conn,
+		      struct layer_draft *draft, struct err *err)
+{
+	const struct descriptor *descriptor = &assembly->job->manifest->layers[i];
+	struct blob_reader reader = { conn, &assembly->ctx };
+	const struct byte_source source = { read_blob, &reader };
+
+	if (split_is_wanted(&assembly->job->split, descriptor))
+		return fetch_split(assembly, i, conn, draft, err);
 	if (registry_open_blob(conn, &assembly->ctx, descriptor, err) < 0)
 		return -1;
-	return layer_unpack(&input, &draft->output, err);
+	return unpack_from(assembly, i, &source, draft, err);
 }
 
 /* Worth asking the next endpoint: this one failed, not the layer and not the node. */

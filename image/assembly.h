@@ -20,6 +20,7 @@
 #include "image/layers.h"
 #include "image/manifest.h"
 #include "image/registry.h"
+#include "image/split.h"
 
 struct assembly_job {
 	struct layers *layers;
@@ -31,6 +32,7 @@ struct assembly_job {
 	const struct diff_ids *diff_ids; /* as many as the manifest has layers */
 	const struct digest *chains;     /* their chain IDs */
 	size_t parallel_max;             /* threads, the caller's included; at least 1 */
+	struct split_options split;      /* of large layers */
 	bool sync_soon;                  /* the caller will wait for the layers to be on the disk */
 };
 

@@ -372,6 +372,7 @@ static int run_job(void *data, const struct ctx *ctx, char **ret, struct err *er
 		.layers = images->layers,
 		.blobs = images->blobs,
 		.pool = images->options.pool,
+		.split_budget = &images->split_budget,
 	};
 	const struct pull_request request = { &job->reference, job->has_auth ? &job->auth : NULL };
 	char id[DIGEST_TEXT_SIZE];

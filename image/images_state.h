@@ -24,6 +24,7 @@ struct images {
 	struct catalog *catalog;
 	struct registry *registry;
 	struct flights *flights;
+	struct split_budget split_budget;
 	struct gate writer;
 	struct strv warnings;
 	atomic_bool leftovers; /* a collection kept layers that no image has any more */

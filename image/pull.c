@@ -290,6 +290,14 @@ static int fetch_config(struct attempt *attempt, struct err *err)
 	return 0;
 }
 
+static struct split_options split_options_of(const struct pull_env *env)
+{
+	return (struct split_options){ .above = env->config->image.split_layers_above,
+				       .parts = (size_t)env->config->image.split_layers_parts,
+				       .pool = env->pool,
+				       .budget = env->split_budget };
+}
+
 static int fetch_layers(struct attempt *attempt, struct err *err)
 {
 	CLEANUP(image_config_done) struct image_config config = { 0 };
@@ -317,6 +325,7 @@ static int fetch_layers(struct attempt *attempt, struct err *err)
 		.diff_ids = &diff_ids,
 		.chains = chains,
 		.parallel_max = (size_t)attempt->env->config->image.max_parallel_downloads,
+		.split = split_options_of(attempt->env),
 		.sync_soon = attempt->env->config->image.sync,
 	};
 

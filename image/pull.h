@@ -19,6 +19,7 @@
 #include "image/layers.h"
 #include "image/reference.h"
 #include "image/registry.h"
+#include "image/split.h"
 
 struct pull_env { /* everything is borrowed */
 	const struct config *config;
@@ -27,6 +28,7 @@ struct pull_env { /* everything is borrowed */
 	struct layers *layers;
 	struct blobs *blobs;
 	struct pool *pool;
+	struct split_budget *split_budget;
 };
 
 struct pull_request {

@@ -65,6 +65,8 @@ static json_t *image_json(const struct config_image *image)
 	json_object_set_new(json, "certs_dirs", strings(&image->certs_dirs));
 	json_object_set_new(json, "insecure_registries", strings(&image->insecure_registries));
 	json_object_set_new(json, "max_parallel_downloads", json_integer(image->max_parallel_downloads));
+	json_object_set_new(json, "split_layers_above", json_integer(image->split_layers_above));
+	json_object_set_new(json, "split_layers_parts", json_integer(image->split_layers_parts));
 	json_object_set_new(json, "pull_progress_timeout", seconds(image->pull_progress_timeout));
 	json_object_set_new(json, "sync", json_boolean(image->sync));
 	return json;

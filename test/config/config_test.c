@@ -59,6 +59,8 @@ static void check_defaults(const struct config *config)
 	assert_string_equal(config->image.registries_conf, "/etc/containers/registries.conf");
 	assert_int_equal(config->image.insecure_registries.len, 0);
 	assert_int_equal(config->image.max_parallel_downloads, 6);
+	assert_int_equal(config->image.split_layers_above, 0);
+	assert_int_equal(config->image.split_layers_parts, 4);
 	assert_int_equal(config->image.pull_progress_timeout, 60 * NS_PER_SEC);
 	assert_int_equal(config->image.image_volumes, CONFIG_VOLUMES_MKDIR);
 	assert_true(config->image.sync);
@@ -128,6 +130,7 @@ static const char everything[] =
 	"[crisp.runtime.runtimes.runc]\nruntime_path = \"/opt/runc\"\n"
 	"[crisp.image]\nglobal_auth_file = \"/etc/auth.json\"\nregistries_conf = \"/etc/r.conf\"\n"
 	"insecure_registries = [\"localhost:5000\", \"[::1]:5000\"]\nmax_parallel_downloads = 1\n"
+	"split_layers_above = \"48MiB\"\nsplit_layers_parts = 8\n"
 	"pull_progress_timeout = \"0s\"\nimage_volumes = \"bind\"\nsync = false\n"
 	"[crisp.network]\nnetwork_dir = \"/etc/cni/other/\"\nplugin_dirs = [\"/opt/cni/bin/\"]\n"
 	"cni_default_network = \"pods\"\ncni_timeout = \"1s\"\n";
@@ -149,6 +152,8 @@ static void test_every_key(void **state UNUSED)
 	assert_string_equal(config->runtime.default_sysctls.items[0], "net.ipv4.ping_group_range=0 0");
 	assert_string_equal(config->runtime.default_env.items[2], "Q=\"\\");
 	assert_int_equal(config->image.insecure_registries.len, 2);
+	assert_int_equal(config->image.split_layers_above, 48 << 20);
+	assert_int_equal(config->image.split_layers_parts, 8);
 	assert_int_equal(config->image.pull_progress_timeout, 0);
 	assert_int_equal(config->image.image_volumes, CONFIG_VOLUMES_BIND);
 	assert_false(config->image.sync);
