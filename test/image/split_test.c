@@ -446,7 +446,6 @@ static void test_credentials(void **state)
 {
 	const struct image_auth auth = { .username = "me", .password = "secret" };
 	struct scene *scene = *state;
-	CLEANUP(freep) char *log = NULL;
 
 	plan.elsewhere = fake_server_host(scene->other);
 	plan.fault = demand_password;
