@@ -388,6 +388,7 @@ int assembly_run(const struct assembly_job *job, const struct ctx *ctx, struct e
 	struct assembly *assembly = assembly_new(job, ctx);
 	bool failed;
 
+	layers_want(job->layers, job->chains, job->manifest->layers_len);
 	start_helpers(assembly);
 	work(assembly, job->conn);
 	work_elsewhere(assembly);
@@ -401,6 +402,7 @@ int assembly_run(const struct assembly_job *job, const struct ctx *ctx, struct e
 	} else {
 		assert(assembly->published == job->manifest->layers_len);
 	}
+	layers_unwant(job->layers, job->chains, job->manifest->layers_len);
 	ctx_done(&assembly->ctx);
 	unref(assembly);
 	return failed ? -1 : 0;

@@ -19,6 +19,9 @@
 #include "base/file.h"
 #include "image/images_state.h"
 
+/* Longer than the kubelet's longest pause between two tries, which is 5 minutes. */
+#define LEFTOVER_TIME (10 * 60 * NS_PER_SEC)
+
 void snapshot_done(struct snapshot *snapshot)
 {
 	config_unref(snapshot->config);
@@ -79,6 +82,8 @@ static int open_store(struct images *images, struct err *err)
 	return 0;
 }
 
+static int64_t sweep(void *data);
+
 struct images *images_open(const struct images_options *options, struct err *err)
 {
 	const struct registry_options registry_options = registry_options_of(options->config);
@@ -91,6 +96,7 @@ struct images *images_open(const struct images_options *options, struct err *err
 	lock_init(&images->lock, "images", LOCK_IMAGES);
 	gate_init(&images->writer);
 	images->flights = flights_new(options->pool);
+	images->sweeper = sweeper_new(sweep, images);
 	images->registry = registry_new(&registry_options);
 	if (load_registries(options->config, &images->registries, err) < 0 || open_store(images, err) < 0) {
 		err_prefix(err, "image store");
@@ -106,6 +112,7 @@ struct images *images_free(struct images *images)
 	/* A cancelled pull goes on for a moment after its last caller has left. */
 	(void)pool_wait_quiet(images->options.pool, NO_DEADLINE);
 	flights_free(images->flights);
+	sweeper_free(images->sweeper);
 	catalog_free(images->catalog);
 	blobs_free(images->blobs);
 	layers_free(images->layers);
@@ -204,6 +211,24 @@ void images_collect(struct images *images)
 	enter(images);
 	collect(images);
 	gate_leave(&images->writer);
+}
+
+/* Removes leftovers of pulls that have failed or been cancelled, once no retry has come for them in time;
+ * returns when the next are due. */
+static int64_t sweep(void *data)
+{
+	struct images *images = data;
+	int64_t time = images->options.leftover_time > 0 ? images->options.leftover_time : LEFTOVER_TIME;
+	struct wanted wanted = { .images = images };
+	int64_t oldest;
+
+	map_init(&wanted.keys, NULL);
+	enter(images);
+	(void)catalog_layers(images->catalog, &wanted.keys);
+	oldest = layers_collect_idle(images->layers, clock_mono() - time, keep_layer, &wanted);
+	gate_leave(&images->writer);
+	map_done(&wanted.keys);
+	return oldest == NO_DEADLINE ? NO_DEADLINE : oldest + time;
 }
 
 static void run_collect(void *data)
@@ -308,6 +333,13 @@ static int record(struct images *images, const struct pulled *pulled, bool durab
 	return result;
 }
 
+static bool is_listed(struct images *images, const char *id)
+{
+	CLEANUP(image_unrefp) struct image *image = catalog_by_id(images->catalog, id);
+
+	return image != NULL;
+}
+
 /* One pull in flight: a copy of what the first caller asked for. */
 struct job {
 	struct images *images;
@@ -352,12 +384,14 @@ static struct job *job_new(struct images *images, struct reference *reference_ta
 	return job;
 }
 
-/* What was brought in vain is removed, unless a retry may make use of it. */
+/* After a pull that has failed: what it brought in vain is removed; at once, unless a retry may make use of
+ * it. */
 static void clean_up(struct images *images, const struct err *err)
 {
 	if (err->code == RPC_INVALID_ARGUMENT || err->code == RPC_DATA_LOSS ||
 	    err->code == RPC_RESOURCE_EXHAUSTED)
 		images_collect(images);
+	sweeper_set(images->sweeper, sweep(images));
 }
 
 static int run_job(void *data, const struct ctx *ctx, char **ret, struct err *err)
@@ -395,6 +429,8 @@ static int run_job(void *data, const struct ctx *ctx, char **ret, struct err *er
 	}
 	if (layers_any_replaced(images->layers))
 		images_collect(images);
+	if (!is_listed(images, id)) /* removed, while we still held its layers */
+		sweeper_set(images->sweeper, sweep(images));
 	*ret = xstrdup(id);
 	return 0;
 }

@@ -31,6 +31,9 @@ struct images_options {
 	 * not call back into them. */
 	bool (*layer_in_use)(void *data, const char *chain_id);
 	void *data;
+	/* ns that complete layers of a pull that has failed or been cancelled wait for a retry; 0: 10 minutes
+	 */
+	int64_t leftover_time;
 };
 
 /* Opens the store, sweeps tmp/, loads records; a record that cannot be read, or that misses a layer, is moved
@@ -53,7 +56,8 @@ struct image_pull {
 };
 
 /* Joins with an equal pull (same reference, same credentials) in progress; *ret_id is malloc'd. The pull
- * stops when its last caller has left; layers that are complete by then stay for the next try.
+ * stops when its last caller has left; layers that are complete by then stay for the next try,
+ * for some minutes: then they are collected in the background.
  * INVALID_ARGUMENT for a bad reference, credentials or image; NOT_FOUND when the registry has no such image,
  * or none for this platform; UNKNOWN when no endpoint served it, with a text that begins with
  * "RegistryUnavailable", or policy.json is against it, "SignatureValidationFailed": the kubelet knows these

@@ -14,6 +14,7 @@
 #include "image/images.h"
 #include "image/layers.h"
 #include "image/pull.h"
+#include "image/sweeper.h"
 
 struct images {
 	struct images_options options; /* config is not used after open */
@@ -25,6 +26,7 @@ struct images {
 	struct registry *registry;
 	struct flights *flights;
 	struct split_budget split_budget;
+	struct sweeper *sweeper;
 	struct gate writer;
 	struct strv warnings;
 	atomic_bool leftovers; /* a collection kept layers that no image has any more */

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "image/layer_implied.h"
 #include "image/layer_record.h"
@@ -97,12 +98,6 @@ static bool settled(struct layers *layers, const char *chain)
 	return result;
 }
 
-static void wake_locked(struct layers *layers) REQUIRES(layers->lock)
-{
-	list_for_each (node, &layers->waiters)
-		eventfd_write(list_entry(node, struct waiter, node)->fd, 1);
-}
-
 int layers_wait(struct layers *layers, const struct ctx *ctx, const struct digest *chain, struct err *err)
 {
 	static const char what[] = "waiting for a layer that another pull fetches";
@@ -174,7 +169,7 @@ static void abandon_locked(struct layers *layers, const char *chain) REQUIRES(la
 		stored->state = STATE_PRESENT; /* there may be holders, and files to be collected */
 	else
 		map_del(&layers->known, chain);
-	wake_locked(layers);
+	layers_wake_locked(layers);
 }
 
 void layers_abandon(struct layers *layers, const struct digest *chain)
@@ -193,20 +188,16 @@ static void add_usage_locked(struct layers *layers, const struct tree_usage *usa
 	layers->usage.inodes += usage->inodes;
 }
 
-static void sub_usage_locked(struct layers *layers, const struct tree_usage *usage) REQUIRES(layers->lock)
-{
-	layers->usage.bytes -= usage->bytes;
-	layers->usage.inodes -= usage->inodes;
-}
-
 void layers_park(struct layers *layers, const struct digest *chain, struct layer_draft *draft)
 {
-	struct layer_draft *parked = xmemdup(draft, sizeof(*draft));
+	struct parked *parked = xnew(struct parked);
 	char text[DIGEST_TEXT_SIZE];
 
+	parked->draft = *draft;
+	parked->idle_since = clock_mono();
 	digest_text(chain, text);
 	lock_take(&layers->lock);
-	add_usage_locked(layers, &parked->output.usage);
+	add_usage_locked(layers, &parked->draft.output.usage);
 	map_put(&layers->parked, text, parked);
 	abandon_locked(layers, text);
 	lock_drop(&layers->lock);
@@ -215,18 +206,18 @@ void layers_park(struct layers *layers, const struct digest *chain, struct layer
 
 bool layers_unpark(struct layers *layers, const struct digest *chain, struct layer_draft *ret)
 {
-	struct layer_draft *parked;
+	struct parked *parked;
 	char text[DIGEST_TEXT_SIZE];
 
 	digest_text(chain, text);
 	lock_take(&layers->lock);
 	parked = map_take(&layers->parked, text);
 	if (parked)
-		sub_usage_locked(layers, &parked->output.usage);
+		layers_sub_usage_locked(layers, &parked->draft.output.usage);
 	lock_drop(&layers->lock);
 	if (!parked)
 		return false;
-	*ret = *parked;
+	*ret = parked->draft;
 	free(parked);
 	return true;
 }
@@ -292,10 +283,10 @@ int layers_publish(struct layers *layers, const struct layers_place *place, stru
 	stored->state = STATE_PRESENT;
 	stored->holds++; /* of a lost layer there may be holders */
 	stored->lost = stored->synced = false;
-	sub_usage_locked(layers, &stored->usage);
+	layers_sub_usage_locked(layers, &stored->usage);
 	stored->usage = draft->output.usage;
 	add_usage_locked(layers, &stored->usage);
-	wake_locked(layers);
+	layers_wake_locked(layers);
 	lock_drop(&layers->lock);
 	forget_draft(draft);
 	return 0;
@@ -311,6 +302,7 @@ void layers_release(struct layers *layers, const struct digest *chain)
 	stored = map_get(&layers->known, text);
 	assert(stored && stored->holds > 0);
 	stored->holds--;
+	stored->idle_since = clock_mono();
 	lock_drop(&layers->lock);
 }
 
@@ -411,70 +403,4 @@ int layers_sync(struct layers *layers, const struct digest *chains, size_t len, 
 	if (need == SYNC_LOST)
 		return err_set(err, RPC_DATA_LOSS, "writing a layer to the disk failed");
 	return result;
-}
-
-/* Moves one layer out of the store, unless a pull holds it by now. */
-static void remove_layer(struct layers *layers, const char *chain)
-{
-	CLEANUP(freep) char *name = layers_tmp_name();
-	struct stored *stored;
-	bool ours, moved;
-
-	lock_take(&layers->lock);
-	stored = map_get(&layers->known, chain);
-	ours = stored && stored->state == STATE_PRESENT && stored->holds == 0;
-	if (ours)
-		stored->state = STATE_GOING;
-	lock_drop(&layers->lock);
-	if (!ours)
-		return;
-	moved = renameat(layers->dir, strchr(chain, ':') + 1, layers->tmp, name) == 0 || errno == ENOENT;
-	lock_take(&layers->lock);
-	if (moved) {
-		sub_usage_locked(layers, &stored->usage);
-		map_del(&layers->known, chain);
-	} else {
-		stored->state = STATE_PRESENT; /* tried again by the next collect */
-	}
-	wake_locked(layers);
-	lock_drop(&layers->lock);
-	if (moved)
-		layers_delete_later(layers, TAKE(name));
-}
-
-static void remove_parked(struct layers *layers, const char *chain)
-{
-	struct layer_draft *parked;
-
-	lock_take(&layers->lock);
-	parked = map_take(&layers->parked, chain);
-	if (parked)
-		sub_usage_locked(layers, &parked->output.usage);
-	lock_drop(&layers->lock);
-	if (!parked)
-		return;
-	layers_delete_later(layers, TAKE(parked->name));
-	layers_free_parked(parked);
-}
-
-void layers_collect(struct layers *layers, bool (*keep)(void *data, const char *chain), void *data)
-{
-	CLEANUP(strv_done) struct strv idle = STRV_INIT;
-	CLEANUP(strv_done) struct strv parked = STRV_INIT;
-
-	lock_take(&layers->lock);
-	map_for_each (slot, &layers->known) {
-		const struct stored *stored = slot->value;
-
-		if (stored->state == STATE_PRESENT && stored->holds == 0)
-			strv_add(&idle, slot->key);
-	}
-	map_for_each (slot, &layers->parked)
-		strv_add(&parked, slot->key);
-	lock_drop(&layers->lock);
-	for (size_t i = 0; i < idle.len; i++)
-		if (!keep(data, idle.items[i]))
-			remove_layer(layers, idle.items[i]);
-	for (size_t i = 0; i < parked.len; i++)
-		remove_parked(layers, parked.items[i]);
 }

@@ -5,8 +5,8 @@
  *
  * A pull claims each of its layers: it finds it present, gets the right to make it, or learns that another
  * pull is at it and may wait. Present and published layers are held until released; layers_collect() removes
- * what is neither held nor kept by its caller. All functions are thread-safe; a draft belongs to who claimed
- * it.
+ * what is neither held, nor wanted by a pull in progress, nor kept by its caller. All functions are
+ * thread-safe; a draft belongs to who claimed it.
  *
  * Layers must be published from the base up: implied directories of a draft take what the layers below say
  * of them (image/layer_implied.h). A finished draft whose turn does not come, because the pull ends before,
@@ -87,9 +87,17 @@ bool layers_has(struct layers *layers, const char *chain);
 /* "layers/<hex>/diff" below root. malloc'd. */
 char *layers_path(const struct digest *chain);
 
-/* Removes layers that are not held and for which keep() is false, and parked drafts; keep runs under no lock
- * of layers. A layer is gone from the store when this returns, its files go in the background. */
+/* A pull that will claim these: they and drafts parked for them are not collected until layers_unwant(). */
+void layers_want(struct layers *layers, const struct digest *chains, size_t len);
+void layers_unwant(struct layers *layers, const struct digest *chains, size_t len);
+/* Removes layers that are not held and for which keep() is false, and parked drafts, except wanted ones; keep
+ * runs under no lock of layers. A layer is gone from the store when this returns, its files go in the
+ * background. */
 void layers_collect(struct layers *layers, bool (*keep)(void *data, const char *chain), void *data);
+/* The same for what has not been held or wanted since `before` (clock_mono()); returns that time of whichever
+ * of the others has been idle longest, NO_DEADLINE when nothing is left to be collected. */
+int64_t layers_collect_idle(struct layers *layers, int64_t before,
+			    bool (*keep)(void *data, const char *chain), void *data);
 /* When a lost layer is made anew, a container may still run on its old files: those are set aside, and
  * deleted by this once in_use() is false for the layer; it runs under no lock of layers. Across restarts,
  * too. */

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "image/layer_record.h"
@@ -188,6 +189,7 @@ static int load_one(struct layers *layers, const char *name, const char *chain, 
 	stored = xnew(struct stored);
 	stored->state = STATE_PRESENT;
 	stored->usage = usage;
+	stored->idle_since = clock_mono();
 	stored->synced = true; /* else no image has it, and it goes with the first collection */
 	stored->lost = lost;
 	layers->usage.bytes += usage.bytes;
@@ -215,12 +217,12 @@ static int load(struct layers *layers, struct err *err)
 
 void layers_free_parked(void *value)
 {
-	struct layer_draft *draft = value;
+	struct parked *parked = value;
 
-	free(draft->name);
-	fd_closep(&draft->root);
-	layer_output_done(&draft->output);
-	free(draft);
+	free(parked->draft.name);
+	fd_closep(&parked->draft.root);
+	layer_output_done(&parked->draft.output);
+	free(parked);
 }
 
 int layers_open(int root, struct pool *pool, struct layers **ret, struct err *err)
@@ -236,6 +238,7 @@ int layers_open(int root, struct pool *pool, struct layers **ret, struct err *er
 	list_init(&layers->waiters);
 	map_init(&layers->known, free);
 	map_init(&layers->parked, layers_free_parked);
+	map_init(&layers->wanted, free);
 	map_init(&layers->replaced, free);
 	layers->tmp = dir_make(root, "tmp", 0700, err);
 	if (layers->tmp >= 0)
@@ -257,6 +260,7 @@ struct layers *layers_free(struct layers *layers)
 		cond_wait(&layers->deleted, &layers->lock);
 	lock_drop(&layers->lock);
 	map_done(&layers->parked); /* their files are swept at the next start */
+	map_done(&layers->wanted);
 	map_done(&layers->replaced);
 	map_done(&layers->known);
 	gate_done(&layers->syncer);

@@ -19,8 +19,14 @@ struct stored {
 	enum state state;
 	unsigned int holds;
 	struct tree_usage usage; /* counted in layers->usage */
+	int64_t idle_since;      /* clock_mono(): when it was let go of last */
 	bool synced;             /* a syncfs() since it was published has succeeded */
 	bool lost;
+};
+
+struct parked {
+	struct layer_draft draft;
+	int64_t idle_since;
 };
 
 struct layers {
@@ -31,7 +37,8 @@ struct layers {
 	struct gate syncer;  /* one syncfs() at a time: the kernel tells each failure to one caller only */
 	struct list waiters; /* under lock: struct waiter */
 	struct map known;    /* under lock: chain ID text -> struct stored */
-	struct map parked;   /* under lock: chain ID text -> struct layer_draft, finished but unpublished */
+	struct map parked;   /* under lock: chain ID text -> struct parked, finished but unpublished */
+	struct map wanted;   /* under lock: chain ID text -> size_t, see layers_want() */
 	struct map replaced; /* under lock: name below tmp/ -> chain ID text, of lost files that were made
 				anew */
 	struct tree_usage usage; /* under lock: of all present and parked ones */
@@ -49,6 +56,9 @@ void layers_delete_later(struct layers *layers, char *name_take);
 char *layers_tmp_name(void);
 /* Moves what has a layer's name in layers/ into tmp/, for layers_collect_replaced(). -1 with errno. */
 int layers_set_aside(struct layers *layers, const char *chain);
-void layers_free_parked(void *draft); /* malloc'd struct layer_draft; its files stay */
+void layers_free_parked(void *parked); /* malloc'd struct parked; its files stay */
+void layers_sub_usage_locked(struct layers *layers, const struct tree_usage *usage) REQUIRES(layers->lock);
+/* Lets layers_wait() look again. */
+void layers_wake_locked(struct layers *layers) REQUIRES(layers->lock);
 
 #endif

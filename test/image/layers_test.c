@@ -355,6 +355,65 @@ static void test_park(void **state)
 	check_usage(scene, 4096, 1);
 }
 
+/* What a pull in progress will come for stays, and what was let go of too lately. */
+static void test_idle(void **state)
+{
+	struct scene *scene = *state;
+	struct layer_draft draft = LAYER_DRAFT_INIT;
+	struct err err = { 0 };
+	int64_t before, idle;
+
+	make_layer(scene, 0);
+	assert_int_equal(layers_claim(scene->layers, &scene->chains[1]), LAYER_YOURS);
+	assert_ok(layers_draft(scene->layers, &draft, &err));
+	layers_park(scene->layers, &scene->chains[1], &draft);
+	assert_true(layers_collect_idle(scene->layers, clock_mono(), keep_all, NULL) == NO_DEADLINE);
+	check_tmp_empties(scene);
+	assert_true(layers_collect_idle(scene->layers, 0, keep_none, NULL) == NO_DEADLINE); /* held */
+	before = clock_mono();
+	layers_release(scene->layers, &scene->chains[0]);
+	idle = layers_collect_idle(scene->layers, before - 1, keep_none, NULL);
+	assert_between(idle, before, clock_mono());
+	assert_true(has(scene, 0));
+	layers_want(scene->layers, scene->chains, 2);
+	layers_want(scene->layers, scene->chains, 1);
+	layers_unwant(scene->layers, scene->chains, 1);
+	layers_collect(scene->layers, keep_none, NULL);
+	assert_true(layers_collect_idle(scene->layers, clock_mono(), keep_none, NULL) == NO_DEADLINE);
+	assert_true(has(scene, 0));
+	before = clock_mono();
+	layers_unwant(scene->layers, scene->chains, 2);
+	assert_true(layers_collect_idle(scene->layers, before - 1, keep_none, NULL) >= before);
+	assert_true(has(scene, 0));
+	assert_true(layers_collect_idle(scene->layers, clock_mono(), keep_none, NULL) == NO_DEADLINE);
+	assert_false(has(scene, 0));
+	check_tmp_empties(scene);
+	check_usage(scene, 0, 0);
+}
+
+/* A parked draft is as good as a layer. */
+static void test_idle_parked(void **state)
+{
+	struct scene *scene = *state;
+	struct layer_draft draft = LAYER_DRAFT_INIT;
+	struct err err = { 0 };
+	int64_t before = clock_mono();
+
+	assert_int_equal(layers_claim(scene->layers, &scene->chains[0]), LAYER_YOURS);
+	assert_ok(layers_draft(scene->layers, &draft, &err));
+	layers_park(scene->layers, &scene->chains[0], &draft);
+	assert_between(layers_collect_idle(scene->layers, before - 1, keep_none, NULL), before, clock_mono());
+	layers_want(scene->layers, scene->chains, 1);
+	layers_collect(scene->layers, keep_none, NULL);
+	assert_int_equal(count_tmp(scene), 1);
+	before = clock_mono();
+	layers_unwant(scene->layers, scene->chains, 1);
+	assert_between(layers_collect_idle(scene->layers, before - 1, keep_none, NULL), before, clock_mono());
+	assert_int_equal(count_tmp(scene), 1);
+	assert_true(layers_collect_idle(scene->layers, clock_mono(), keep_none, NULL) == NO_DEADLINE);
+	check_tmp_empties(scene);
+}
+
 /* Lessons, fault 24: who finds the files gone makes the layer again; holds of others stay what they were. */
 static void test_gone(void **state)
 {
@@ -517,6 +576,8 @@ int main(void)
 		TEST(test_failed_publish),
 		TEST(test_in_the_way),
 		TEST(test_park),
+		TEST(test_idle),
+		TEST(test_idle_parked),
 		TEST(test_gone),
 		TEST(test_replaced),
 		TEST(test_sync),

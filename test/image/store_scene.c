@@ -16,7 +16,11 @@ static bool layer_in_use(void *data, const char *chain)
 int scene_try_open(struct scene *scene, struct err *err)
 {
 	const struct images_options options = {
-		.config = scene->config, .pool = scene->pool, .layer_in_use = layer_in_use, .data = scene
+		.config = scene->config,
+		.pool = scene->pool,
+		.layer_in_use = layer_in_use,
+		.data = scene,
+		.leftover_time = scene->leftover_time,
 	};
 
 	scene->images = images_open(&options, err);

@@ -24,6 +24,7 @@ struct scene {
 	struct str tars[LAYERS];
 	struct fake_image app;
 	struct ctx ctx;
+	int64_t leftover_time;         /* for the next opening; 0: the default */
 	char in_use[DIGEST_TEXT_SIZE]; /* the layer that a container uses */
 };
 
