@@ -273,13 +273,13 @@ static void run_helper(void *data)
 	unref(split);
 }
 
-/* Counts a new helper in, if there is something for it. */
+/* Counts a new helper in, if there is something for it. The reader's own request is one of those at once. */
 static bool helper_is_due(struct split *split)
 {
 	bool due;
 
 	lock_take(&split->lock);
-	due = may_claim_locked(split) && split->helpers < split->helpers_max &&
+	due = may_claim_locked(split) && split->helpers + split->own < split->helpers_max &&
 	      atomic_load(&split->job.options->budget->used) + (size_t)split->part_size <= SPLIT_BUDGET;
 	if (due) {
 		split->helpers++;
@@ -365,8 +365,9 @@ static bool look_in_locked(const struct split *split, const struct part *part, s
 {
 	int64_t used = split->at - part->at.start;
 
-	ret->data = part->data + used;
 	ret->len = (size_t)(part->filled - used);
+	if (ret->len > 0)
+		ret->data = part->data + used;
 	return ret->len > 0 || !part->ended;
 }
 

@@ -114,7 +114,6 @@ static void test_in_use(void **state)
 	assert_ok(images_remove(scene->images, base, &err));
 	fail_pull(scene);
 	check_layers(scene, 1);
-	scene->in_use[0] = '\0';
 	fake_image_done(&image);
 }
 

@@ -31,7 +31,15 @@ static struct plan {
 
 static struct pool *pool;
 static struct split_budget budget;
+static struct split_options options;
 static char pattern[PATTERN];
+
+/* The reader, which is at part 0, shall not be the one who is lied to once. */
+static void hold_until_lied(const struct fake_request *request)
+{
+	for (int i = 0; i < 20000 && !request->close && atomic_load(&plan.lies) == 1; i++)
+		usleep(1000);
+}
 
 /* Waits for a number of parts; others don't come for ever in a test that fails. */
 static void hold_back(const struct fake_request *request, int parts)
@@ -108,8 +116,10 @@ static void serve(struct fake_request *request, void *data UNUSED, bool *handled
 		fake_stall(request);
 		return;
 	}
+	if (from == 0)
+		hold_until_lied(request);
 	if (plan.hold && from == PART)
-		hold_back(request, 2);
+		hold_back(request, 3); /* and part 0 */
 	answer(request, ranged, (int64_t)from, (int64_t)last + 1);
 }
 
@@ -130,6 +140,7 @@ static int setup(void **state)
 	connect_repo(scene, NULL, true);
 	scene->descriptor.size = size;
 	pool = pool_new(&pool_options);
+	options = (struct split_options){ 1, PARTS, pool, &budget };
 	return 0;
 }
 
@@ -150,11 +161,9 @@ static void publish(struct scene *scene)
 
 static int open_split(struct scene *scene, struct registry_conn *conn, struct split **ret, struct err *err)
 {
-	static struct split_options options;
 	const struct split_job job = { &options, conn, &scene->descriptor };
 
 	publish(scene);
-	options = (struct split_options){ 1, PARTS, pool, &budget };
 	assert_true(split_is_wanted(&options, &scene->descriptor));
 	return split_open(&job, &scene->ctx, ret, err);
 }
@@ -233,9 +242,9 @@ static void test_out_of_order(void **state)
 /* The size of a blob that is split. */
 static void test_bounds(void **state UNUSED)
 {
-	struct split_options options = { .above = 0 };
-	struct descriptor descriptor = { .size = size };
+	const struct descriptor descriptor = { .size = size };
 
+	options.above = 0;
 	assert_false(split_is_wanted(&options, &descriptor));
 	options.above = size;
 	assert_false(split_is_wanted(&options, &descriptor));
@@ -412,15 +421,15 @@ static void test_alone(void **state)
 {
 	struct scene *scene = *state;
 	const struct pool_options one = { .name = "one", .threads_max = 1 };
-	struct split_options options = { 1, PARTS, pool_new(&one), &budget };
-	const struct split_job job = { &options, scene->conn, &scene->descriptor };
+	struct split_options alone = { 1, PARTS, pool_new(&one), &budget };
+	const struct split_job job = { &alone, scene->conn, &scene->descriptor };
 	struct split *split = NULL;
 	struct err err = { 0 };
 	atomic_bool done = false;
 	int64_t at = 0;
 
 	publish(scene);
-	assert_ok(pool_run(options.pool, wait_for_flag, &done, &err));
+	assert_ok(pool_run(alone.pool, wait_for_flag, &done, &err));
 	assert_ok(split_open(&job, &scene->ctx, &split, &err));
 	assert_ok(read_up_to(split, &at, size, &err));
 	assert_int_equal(at, size);
@@ -428,7 +437,7 @@ static void test_alone(void **state)
 	assert_int_equal(asked(scene, "GET"), 3); /* larger pieces, since nobody helps */
 	split_free(split);
 	atomic_store(&done, true);
-	pool_free(options.pool);
+	pool_free(alone.pool);
 }
 
 static void demand_password(struct fake_request *request, void *data, bool *handled)
