@@ -84,6 +84,8 @@ static void answer(struct fake_request *request, bool ranged, int64_t from, int6
 		snprintf(headers, sizeof(headers), "Content-Range: bytes %lld-%lld/%lld\r\n", (long long)said,
 			 (long long)to - 1, plan.total ? plan.total : (long long)size);
 	fake_head(request, ranged ? 206 : 200, headers, to - from);
+	if (from == 0)
+		hold_until_lied(request);
 	send_pattern(request, from, to);
 	atomic_fetch_sub(&plan.running, 1);
 	atomic_fetch_add(&plan.sent, 1);
@@ -116,8 +118,6 @@ static void serve(struct fake_request *request, void *data UNUSED, bool *handled
 		fake_stall(request);
 		return;
 	}
-	if (from == 0)
-		hold_until_lied(request);
 	if (plan.hold && from == PART)
 		hold_back(request, 3); /* and part 0 */
 	answer(request, ranged, (int64_t)from, (int64_t)last + 1);
