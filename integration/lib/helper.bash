@@ -102,6 +102,15 @@ slow_bridge() {
 	printf '[crisp.network]\nplugin_dirs = ["%s", "/usr/lib/cni"]\n' "$WORK/plugins" >"$WORK/crisp.toml.d/slow-bridge.toml"
 }
 
+# suite_start, with the slow bridge in its place.
+slow_suite_start() {
+	suite_start
+	[ "$CRISP_SERVER" = crispd ] || return 0
+	slow_bridge
+	stop_server
+	start_server
+}
+
 be_slow_in() {
 	rm -f "$WORK/reached"
 	printf '%s' "$1" >"$WORK/slow"

@@ -2,13 +2,7 @@
 
 load ../lib/helper
 
-setup_file() {
-	suite_start
-	[ "$CRISP_SERVER" = crispd ] || return 0
-	slow_bridge
-	stop_server
-	start_server
-}
+setup_file() { slow_suite_start; }
 teardown_file() { suite_end; }
 teardown() {
 	rm -f "$WORK/slow" "$WORK/crisp.toml.d/test.toml"

@@ -8,13 +8,7 @@ install_cni() {
 	jq '.plugins[0].ipMasq = false' "$CRISP_IT/bench/10-bench.conflist" >/etc/cni/net.d/10-bench.conflist
 }
 
-setup_file() {
-	suite_start
-	[ "$CRISP_SERVER" = crispd ] || return 0
-	slow_bridge
-	stop_server
-	start_server
-}
+setup_file() { slow_suite_start; }
 teardown_file() { suite_end; }
 teardown() {
 	rm -f "$WORK/slow"
