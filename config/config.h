@@ -35,7 +35,7 @@ struct config_strings {
 	size_t len;
 };
 
-enum config_cgroup_manager { CONFIG_CGROUPFS }; /* "systemd" is refused until it is built */
+enum config_cgroup_manager { CONFIG_CGROUPFS, CONFIG_SYSTEMD };
 enum config_image_volumes { CONFIG_VOLUMES_MKDIR, CONFIG_VOLUMES_BIND, CONFIG_VOLUMES_IGNORE };
 
 struct config_api {                     /* [crisp.api] */

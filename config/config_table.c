@@ -16,7 +16,7 @@
 /* clang-format off */
 static const struct config_choice cgroup_managers[] = {
 	{ "cgroupfs", CONFIG_CGROUPFS },
-	{ "systemd", 0, "is not supported yet: use \"cgroupfs\", also as kubelet's cgroupDriver" },
+	{ "systemd", CONFIG_SYSTEMD },
 	{ NULL },
 };
 
@@ -63,7 +63,8 @@ static const struct config_key runtime_keys[] = {
 	  "The [crisp.runtime.runtimes.NAME] of pods that name no runtime handler.",
 	  .rule = rule_handler },
 	{ "cgroup_manager", CONFIG_CHOICE, OFFSET(runtime.cgroup_manager), "\"cgroupfs\"",
-	  "Who makes cgroups: \"cgroupfs\". kubelet's cgroupDriver must be the same.", .choices = cgroup_managers },
+	  "Who makes cgroups: \"cgroupfs\", or \"systemd\" by slices and scopes. kubelet's cgroupDriver must be the same;\n"
+	  "the node must be drained before it is changed.", .choices = cgroup_managers },
 	{ "conmon", CONFIG_PATH, OFFSET(runtime.conmon), "\"\"",
 	  "conmon's path; empty: searched in PATH.", .may_be_empty = true, .rule = rule_path },
 	{ "pids_limit", CONFIG_INT, OFFSET(runtime.pids_limit), "-1",

@@ -22,9 +22,12 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "sandbox/cgroup_hierarchy.h"
+#include "sandbox/cgroup_systemd.h"
 
 #define DEFAULT_MOUNT "/sys/fs/cgroup"
 #define DEFAULT_PARENT "/crisp.pods"
+#define SLICE_PREFIX "crisp-pods-pod"
+#define SLICE ".slice"
 
 enum { COMPONENT_MAX = 255, FILE_MAX = 64 * 1024 };
 
@@ -130,7 +133,33 @@ static int check_component(const char *parent, const char *name, struct err *err
 	return 0;
 }
 
-int cgroup_parent_check(const char *parent, struct err *err)
+static const char *base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* The kubelet names the slice alone; others the way to it, which must be the right one. */
+static int check_slice(const char *parent, struct err *err)
+{
+	CLEANUP(freep) char *path = NULL;
+
+	if (!str_has_suffix(parent, SLICE))
+		return err_set(
+			err, RPC_INVALID_ARGUMENT,
+			"cgroup_parent \"%s\" is no systemd slice, but the cgroup manager here is systemd: "
+			"set the kubelet's cgroupDriver to systemd",
+			parent);
+	if (cgroup_slice_path(base_of(parent), &path, err) < 0)
+		return err_prefix(err, "cgroup_parent");
+	if (strchr(parent, '/') && !str_has_suffix(parent, path))
+		return err_set(err, RPC_INVALID_ARGUMENT, "cgroup_parent \"%s\": that slice is at %s", parent,
+			       path);
+	return 0;
+}
+
+int cgroup_parent_check(enum config_cgroup_manager manager, const char *parent, struct err *err)
 {
 	CLEANUP(strv_done) struct strv names = STRV_INIT;
 
@@ -145,7 +174,9 @@ int cgroup_parent_check(const char *parent, struct err *err)
 	for (size_t i = 0; i < names.len; i++)
 		if (check_component(parent, names.items[i], err) < 0)
 			return -1;
-	if (str_has_suffix(parent, ".slice"))
+	if (manager == CONFIG_SYSTEMD)
+		return check_slice(parent, err);
+	if (str_has_suffix(parent, SLICE))
 		return err_set(
 			err, RPC_INVALID_ARGUMENT,
 			"cgroup_parent \"%s\" is a systemd slice, but the cgroup manager here is cgroupfs: set the "
@@ -154,8 +185,25 @@ int cgroup_parent_check(const char *parent, struct err *err)
 	return 0;
 }
 
-char *cgroup_pod_path(const char *parent, const char *pod_id)
+static char *slice_of_pod(const char *parent, const char *pod_id)
 {
+	bool own = str_empty(parent) || str_eq(parent, "/") || str_eq(base_of(parent), "-.slice");
+	CLEANUP(freep)
+	char *name = own ? xasprintf(SLICE_PREFIX "%s" SLICE, pod_id) : xstrdup(base_of(parent));
+	char *path = NULL;
+
+	if (cgroup_slice_path(name, &path, NULL) <
+	    0) /* of an older state: it cannot be right, but must be a path */
+		path = xasprintf("/%s", name);
+	return path;
+}
+
+char *cgroup_pod_path(enum config_cgroup_manager manager, const char *parent, const char *pod_id)
+{
+	/* A pod from before a change of the manager keeps its own. */
+	if (str_has_suffix(parent, SLICE) ||
+	    (manager == CONFIG_SYSTEMD && (str_empty(parent) || str_eq(parent, "/"))))
+		return slice_of_pod(parent, pod_id);
 	if (str_empty(parent))
 		return xasprintf(DEFAULT_PARENT "/pod%s", pod_id);
 	if (str_eq(parent, "/"))
@@ -165,14 +213,26 @@ char *cgroup_pod_path(const char *parent, const char *pod_id)
 
 bool cgroup_pod_path_is_ours(const char *path, const char *pod_id)
 {
-	const char *name = strrchr(path, '/') + 1;
+	CLEANUP(freep) char *folder = xasprintf("pod%s", pod_id);
+	CLEANUP(freep) char *slice = xasprintf(SLICE_PREFIX "%s" SLICE, pod_id);
 
-	return str_has_prefix(name, "pod") && str_eq(name + 3, pod_id);
+	return str_eq(base_of(path), folder) || str_eq(base_of(path), slice);
+}
+
+bool cgroup_path_is_slice(const char *path)
+{
+	return str_has_suffix(path, SLICE);
 }
 
 char *cgroup_container_path(const char *pod_path, const char *id)
 {
-	return xasprintf("%s/crisp-%s", pod_path, id);
+	return xasprintf("%s/crisp-%s%s", pod_path, id, cgroup_path_is_slice(pod_path) ? ".scope" : "");
+}
+
+char *cgroup_runtime_path(const char *pod_path, const char *id)
+{
+	return cgroup_path_is_slice(pod_path) ? xasprintf("%s:crisp:%s", base_of(pod_path), id)
+					      : cgroup_container_path(pod_path, id);
 }
 
 int cgroup_hierarchy_open(const struct cgroup_hierarchy *hierarchy, const char *path)
@@ -278,6 +338,8 @@ static int make_in(const struct cgroup_hierarchy *hierarchy, const char *path, b
 int cgroup_make(const struct cgroups *cgroups, const char *path, struct err *err)
 {
 	assert(path[0] == '/');
+	if (cgroup_path_is_slice(path))
+		return cgroup_exists(cgroups, path) ? 0 : cgroup_systemd_start(base_of(path), err);
 	for (size_t i = 0; i < cgroups->len; i++)
 		if (make_in(&cgroups->items[i], path, cgroups->view == CGROUP_VIEW_V2, err) < 0)
 			return -1;

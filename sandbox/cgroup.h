@@ -21,6 +21,7 @@
 #include "base/ctx.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/config.h"
 
 enum cgroup_view { CGROUP_VIEW_V1, CGROUP_VIEW_V2, CGROUP_VIEW_HYBRID };
 
@@ -36,18 +37,24 @@ enum cgroup_view cgroups_view(const struct cgroups *cgroups);
 const char *cgroup_view_name(enum cgroup_view view); /* "v1", "v2", "hybrid" */
 
 /*
- * The CRI's cgroup_parent for the cgroupfs driver: "" (ours), "/a/b" or "a/b" (below the root).
+ * The CRI's cgroup_parent. For the cgroupfs manager: "" (ours), "/a/b" or "a/b" (below the root). For
+ * systemd: "" (ours) or a slice, "a-b.slice", also behind the slices it is in ("/a.slice/a-b.slice").
  * INVALID_ARGUMENT for "..", ".", empty or overlong components, bytes that are not printable, and for the
- * systemd driver's form (a last component ending in ".slice").
+ * form of the other manager.
  */
-int cgroup_parent_check(const char *parent, struct err *err) MUST_CHECK;
-/* The absolute path of a pod's cgroup, malloc'd: parent as given, with the leading slash;
+int cgroup_parent_check(enum config_cgroup_manager manager, const char *parent, struct err *err) MUST_CHECK;
+/* The absolute path of a pod's cgroup, malloc'd: parent (checked) as given, with the leading slash;
  * "/crisp.pods/pod<pod id>" for "", "/pod<pod id>" for "/". */
-char *cgroup_pod_path(const char *parent, const char *pod_id);
-/* True for ".../pod<pod id>": made by us, so removed by us. What the kubelet named is never removed. */
+char *cgroup_pod_path(enum config_cgroup_manager manager, const char *parent, const char *pod_id);
+/* A slice: systemd makes and removes it, and the OCI runtime asks systemd for scopes in it. */
+bool cgroup_path_is_slice(const char *path);
+/* True for ".../pod<pod id>" and ".../crisp-pods-pod<pod id>.slice": made by us, so removed by us. What the
+ * kubelet named is never removed. */
 bool cgroup_pod_path_is_ours(const char *path, const char *pod_id);
-/* "<pod path>/crisp-<id>", malloc'd: the OCI spec's linux.cgroupsPath of a container. */
+/* "<pod path>/crisp-<id>", in slices "<pod path>/crisp-<id>.scope"; malloc'd. */
 char *cgroup_container_path(const char *pod_path, const char *id);
+/* The same for the OCI spec's linux.cgroupsPath: in slices "a-b.slice:crisp:<id>"; malloc'd. */
+char *cgroup_runtime_path(const char *pod_path, const char *id);
 
 /* Makes path with all missing ancestors, in every hierarchy; on v2 hands the available controllers down to it
  * and to its children (cgroup.subtree_control), on v1 fills an empty cpuset from its parent. Existing is

@@ -26,6 +26,7 @@
 #include "base/spawn.h"
 #include "base/str.h"
 #include "sandbox/cgroup_hierarchy.h"
+#include "sandbox/cgroup_systemd.h"
 
 enum { PIDS_MAX = 65536, FILE_MAX = 1024 * 1024, WAIT_BATCH = 256 };
 static const int64_t REMOVE_TIMEOUT = NS_PER_SEC;
@@ -398,6 +399,9 @@ int cgroup_remove(const struct cgroups *cgroups, const char *path, const struct 
 	int ret = 0;
 
 	assert(path[0] == '/' && path[1]);
+	if (cgroup_path_is_slice(path) && cgroup_exists(cgroups, path) &&
+	    cgroup_systemd_stop(strrchr(path, '/') + 1, err) < 0)
+		return -1;
 	ctx_init_child(&ctx, caller, clock_deadline_in(REMOVE_TIMEOUT));
 	for (size_t i = 0; i < cgroups->len && ret == 0; i++)
 		ret = remove_in(cgroups, &cgroups->items[i], path, &ctx, err);

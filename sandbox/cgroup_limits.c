@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "sandbox/cgroup_hierarchy.h"
+#include "sandbox/cgroup_systemd.h"
 
 enum { WRITES_MAX = 256, TEXT_MAX = 8192, MEMORY_FIRST_UNLIMITED_BIT = 62 };
 
@@ -291,6 +292,53 @@ static void take_back(const struct writes *writes, size_t done)
 	}
 }
 
+/* "max" and -1 are no limit; else the first number. */
+static uint64_t number_of(const char *value)
+{
+	CLEANUP(freep) char *word = xstrndup(value, strcspn(value, " "));
+	uint64_t ret;
+
+	return parse_u64(word, UINT64_MAX, &ret) ? ret : UINT64_MAX;
+}
+
+/* cpu.max, "QUOTA PERIOD", as CPU time per second. */
+static uint64_t per_second(const char *max)
+{
+	const char *space = strchr(max, ' ');
+	uint64_t quota = number_of(max), period = space ? number_of(space + 1) : 0;
+
+	return quota == UINT64_MAX || !period ? UINT64_MAX : quota * 1000000 / period;
+}
+
+/* What systemd writes again at each daemon-reload must be what was written here. Of v1's files it knows no
+ * more than these either; the quota is then the one of both that counts. */
+static int tell_systemd(const struct writes *writes, struct err *err)
+{
+	static const struct {
+		const char *file, *property;
+	} known[] = {
+		{ "cpu.weight", "CPUWeight" },          { "cpu.shares", "CPUShares" },
+		{ "cpu.max", "CPUQuotaPerSecUSec" },    { "memory.max", "MemoryMax" },
+		{ "memory.swap.max", "MemorySwapMax" }, { "memory.limit_in_bytes", "MemoryLimit" },
+	};
+	struct cgroup_property properties[ARRAY_LEN(known)];
+	size_t len = 0;
+
+	for (size_t i = 0; i < writes->len; i++)
+		for (size_t k = 0; k < ARRAY_LEN(known) && len < ARRAY_LEN(known); k++) {
+			const char *value = writes->items[i].value;
+
+			if (!str_eq(writes->items[i].file, known[k].file))
+				continue;
+			properties[len++] = (struct cgroup_property){
+				.name = known[k].property,
+				.value = str_eq(known[k].file, "cpu.max") ? per_second(value)
+									  : number_of(value),
+			};
+		}
+	return cgroup_systemd_set(strrchr(writes->path, '/') + 1, properties, len, err);
+}
+
 int cgroup_limit(const struct cgroups *cgroups, const char *path, const json_t *resources,
 		 enum cgroup_limit_mode mode, struct err *err)
 {
@@ -309,5 +357,8 @@ int cgroup_limit(const struct cgroups *cgroups, const char *path, const json_t *
 			err->code = RPC_FAILED_PRECONDITION;
 		return err_prefix(err, "%s", path);
 	}
-	return 0;
+	if (!cgroup_path_is_slice(path) || tell_systemd(&writes, err) == 0)
+		return 0;
+	take_back(&writes, writes.len);
+	return -1;
 }

@@ -53,6 +53,7 @@ struct container *container_new_take(struct container_birth *birth)
 	container->bundle = xasprintf("%s/bundle", container->dir);
 	container->rootfs = xasprintf("%s/rootfs", container->dir);
 	container->cgroup_path = cgroup_container_path(birth->pod->cgroup_path, container->id);
+	container->oci_cgroups_path = cgroup_runtime_path(birth->pod->cgroup_path, container->id);
 	container->created_at = clock_real();
 	container->state = CRI__CONTAINER_STATE__CONTAINER_CREATED;
 	container->kill_at = NO_DEADLINE;
@@ -103,6 +104,7 @@ struct container *container_unref(struct container *container)
 	free(container->bundle);
 	free(container->rootfs);
 	free(container->cgroup_path);
+	free(container->oci_cgroups_path);
 	free(container->reason);
 	free(container->message);
 	arena_free(container->resources_arena);
@@ -154,6 +156,7 @@ bool container_target(const struct container *container, struct runtime_target *
 		.config = container->owner->config,
 		.id = container->id,
 		.bundle = container->bundle,
+		.systemd_cgroup = cgroup_path_is_slice(container->pod->cgroup_path),
 	};
 	return ret->handler && ret->handler->path;
 }
@@ -175,6 +178,7 @@ void container_monitor_spec(const struct container *container, struct monitor_sp
 		.stdin = container->config->stdin,
 		.stdin_once = container->config->stdin_once,
 		.cgroup = -1,
+		.systemd_cgroup = cgroup_path_is_slice(container->pod->cgroup_path),
 	};
 }
 

@@ -45,6 +45,7 @@ struct container {
 		*rootfs; /* <root>/containers/<id>, <runroot>/containers/<id>, dir/bundle, dir/rootfs */
 	char *log_path;  /* absolute; NULL: no log */
 	char *cgroup_path;
+	char *oci_cgroups_path; /* the same as config.json says it */
 	int64_t created_at;
 	struct user user; /* set before the container is visible */
 

@@ -186,7 +186,7 @@ static void fill_input(const struct container *container, struct spec_input *ret
 		.seccomps = container->owner->seccomps,
 		.id = container->id,
 		.pod_id = container->pod->id,
-		.cgroups_path = container->cgroup_path,
+		.cgroups_path = container->oci_cgroups_path,
 	};
 }
 

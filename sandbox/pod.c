@@ -73,7 +73,7 @@ struct pod *pod_new_take(struct sandboxes *owner, const char *id, struct arena *
 	pod->dir = xasprintf("%s/pods/%s", owner->config->root, pod->id);
 	pod->run_dir = xasprintf("%s/pods/%s", owner->config->runroot, pod->id);
 	pod->ns_dir = xasprintf("%s/ns/%s", owner->config->runroot, pod->id);
-	pod->cgroup_path = cgroup_pod_path(parent, pod->id);
+	pod->cgroup_path = cgroup_pod_path(owner->config->runtime.cgroup_manager, parent, pod->id);
 	pod->created_at = clock_real();
 	pod->overhead = pod->config->linux ? pod->config->linux->overhead : NULL;
 	pod->resources = pod->config->linux ? pod->config->linux->resources : NULL;

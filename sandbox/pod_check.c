@@ -178,7 +178,8 @@ int pod_check(const Cri__RunPodSandboxRequest *request, const struct config *con
 			       request->runtime_handler);
 	if (*pod->log_directory && host_path_check("config.log_directory", pod->log_directory, err) < 0)
 		return -1;
-	if (cgroup_parent_check(pod->linux ? pod->linux->cgroup_parent : "", err) < 0 ||
+	if (cgroup_parent_check(config->runtime.cgroup_manager, pod->linux ? pod->linux->cgroup_parent : "",
+				err) < 0 ||
 	    check_namespaces(pod, err) < 0 || check_ports(pod, err) < 0 || check_bandwidth(pod, err) < 0 ||
 	    check_security(pod, err) < 0)
 		return -1;

@@ -42,7 +42,8 @@ static json_t *runtime_json(const struct config_runtimes *runtime)
 	json_t *json = json_object();
 
 	json_object_set_new(json, "default_runtime", json_string(runtime->default_runtime));
-	json_object_set_new(json, "cgroup_manager", json_string("cgroupfs"));
+	json_object_set_new(json, "cgroup_manager",
+			    json_string(runtime->cgroup_manager == CONFIG_SYSTEMD ? "systemd" : "cgroupfs"));
 	json_object_set_new(json, "conmon", json_string(runtime->conmon));
 	json_object_set_new(json, "pids_limit", json_integer(runtime->pids_limit));
 	json_object_set_new(json, "log_level", json_string(log_level_name(runtime->log_level)));

@@ -19,6 +19,9 @@ static int runtime_config(struct call *call, const void *message, void *answer, 
 	case CONFIG_CGROUPFS:
 		response->linux->cgroup_driver = CRI__CGROUP_DRIVER__CGROUPFS;
 		break;
+	case CONFIG_SYSTEMD:
+		response->linux->cgroup_driver = CRI__CGROUP_DRIVER__SYSTEMD;
+		break;
 	}
 	return 0;
 }

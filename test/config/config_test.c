@@ -243,12 +243,8 @@ static void test_out_of_range(void **state UNUSED)
 		"crisp.toml:2: crisp.runtime.log_level: \"loud\" is not one of fatal panic error warn info debug trace");
 	check_error("[crisp.runtime]\nlog_level = \"info\\u0000\"\n",
 		    "crisp.toml:2: crisp.runtime.log_level: \"info\" is followed by a NUL byte");
-	check_error(
-		"[crisp.runtime]\ncgroup_manager = \"systemd\"\n",
-		"crisp.toml:2: crisp.runtime.cgroup_manager: \"systemd\" is not supported yet: use \"cgroupfs\", also as "
-		"kubelet's cgroupDriver");
 	check_error("[crisp.runtime]\ncgroup_manager = \"x\"\n",
-		    "crisp.toml:2: crisp.runtime.cgroup_manager: \"x\" is not one of cgroupfs");
+		    "crisp.toml:2: crisp.runtime.cgroup_manager: \"x\" is not one of cgroupfs systemd");
 }
 
 static void test_bad_texts(void **state UNUSED)

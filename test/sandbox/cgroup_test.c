@@ -135,10 +135,10 @@ static void in_views(void (*fn)(const struct view *view))
 
 static void test_paths(void **state)
 {
-	CLEANUP(freep) char *ours = cgroup_pod_path("", "abc");
-	CLEANUP(freep) char *given = cgroup_pod_path("/kubepods/pod1", "abc");
-	CLEANUP(freep) char *relative = cgroup_pod_path("kubepods", "abc");
-	CLEANUP(freep) char *whole = cgroup_pod_path("/", "abc");
+	CLEANUP(freep) char *ours = cgroup_pod_path(CONFIG_CGROUPFS, "", "abc");
+	CLEANUP(freep) char *given = cgroup_pod_path(CONFIG_CGROUPFS, "/kubepods/pod1", "abc");
+	CLEANUP(freep) char *relative = cgroup_pod_path(CONFIG_CGROUPFS, "kubepods", "abc");
+	CLEANUP(freep) char *whole = cgroup_pod_path(CONFIG_CGROUPFS, "/", "abc");
 	CLEANUP(freep) char *container = cgroup_container_path(given, "def");
 
 	(void)state;
@@ -150,6 +150,56 @@ static void test_paths(void **state)
 	assert_string_equal(whole, "/podabc");
 	assert_true(cgroup_pod_path_is_ours(whole, "abc"));
 	assert_string_equal(container, "/kubepods/pod1/crisp-def");
+}
+
+static void test_slices(void **state)
+{
+	static const struct {
+		const char *parent, *path; /* NULL: refused */
+	} rows[] = {
+		{ "kubepods-burstable-pod1_2.slice",
+		  "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1_2.slice" },
+		{ "/kubepods.slice/kubepods-pod1.slice", "/kubepods.slice/kubepods-pod1.slice" },
+		{ "system.slice", "/system.slice" },
+		{ "", "/crisp.slice/crisp-pods.slice/crisp-pods-podabc.slice" },
+		{ "/", "/crisp.slice/crisp-pods.slice/crisp-pods-podabc.slice" },
+		{ "-.slice", "/crisp.slice/crisp-pods.slice/crisp-pods-podabc.slice" },
+		{ "/kubepods/pod1", NULL },
+		{ "kubepods-pod1.scope", NULL },
+		{ "/other.slice/kubepods-pod1.slice", NULL },
+		{ "-a.slice", NULL },
+		{ "a-.slice", NULL },
+		{ "a--b.slice", NULL },
+		{ ".slice", NULL },
+		{ "a b.slice", NULL },
+		{ "../a.slice", NULL },
+		{ "a.slice/", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct err err = { 0 };
+		int got = cgroup_parent_check(CONFIG_SYSTEMD, rows[i].parent, &err);
+		print_message("%s: %d %s\n", rows[i].parent, got, err.text);
+		assert_int_equal(got, rows[i].path ? 0 : -1);
+		if (!rows[i].path) {
+			assert_int_equal(err.code, RPC_INVALID_ARGUMENT);
+			continue;
+		}
+		CLEANUP(freep) char *path = cgroup_pod_path(CONFIG_SYSTEMD, rows[i].parent, "abc");
+		assert_string_equal(path, rows[i].path);
+		assert_true(cgroup_path_is_slice(path));
+		assert_true(cgroup_pod_path_is_ours(path, "abc") == (strstr(path, "/crisp.slice/") != NULL));
+	}
+	CLEANUP(freep) char *scope = cgroup_container_path("/a.slice/a-b.slice", "def");
+	assert_string_equal(scope, "/a.slice/a-b.slice/crisp-def.scope");
+	CLEANUP(freep) char *oci = cgroup_runtime_path("/a.slice/a-b.slice", "def");
+	assert_string_equal(oci, "a-b.slice:crisp:def");
+	CLEANUP(freep) char *plain = cgroup_runtime_path("/a", "def");
+	assert_string_equal(plain, "/a/crisp-def");
+	/* From before a change of the manager. */
+	CLEANUP(freep) char *old = cgroup_pod_path(CONFIG_CGROUPFS, "a-b.slice", "abc");
+	assert_string_equal(old, "/a.slice/a-b.slice");
 }
 
 static void test_parent_check(void **state)
@@ -182,19 +232,19 @@ static void test_parent_check(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		int got = cgroup_parent_check(rows[i].parent, &err);
+		int got = cgroup_parent_check(CONFIG_CGROUPFS, rows[i].parent, &err);
 		print_message("%s: %d\n", rows[i].parent, got);
 		assert_int_equal(got, rows[i].good ? 0 : -1);
 		if (got < 0)
 			assert_int_equal(err.code, RPC_INVALID_ARGUMENT);
 	}
 	memset(component, 'a', 256);
-	assert_int_equal(cgroup_parent_check(component, &err), -1);
+	assert_int_equal(cgroup_parent_check(CONFIG_CGROUPFS, component, &err), -1);
 	component[255] = '\0';
-	assert_int_equal(cgroup_parent_check(component, &err), 0);
+	assert_int_equal(cgroup_parent_check(CONFIG_CGROUPFS, component, &err), 0);
 	for (int i = 0; i < 2000; i++)
 		memcpy(path + (size_t)2 * (size_t)i, "/a", 2);
-	assert_int_equal(cgroup_parent_check(path, &err), -1);
+	assert_int_equal(cgroup_parent_check(CONFIG_CGROUPFS, path, &err), -1);
 }
 
 static void test_open_elsewhere(void **state)
@@ -484,15 +534,11 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_parent_check),
-		cmocka_unit_test(test_open_elsewhere),
-		cmocka_unit_test(test_make),
-		cmocka_unit_test(test_kill),
-		cmocka_unit_test(test_kill_forks),
-		cmocka_unit_test(test_remove_waits_for_the_last_exit),
-		cmocka_unit_test(test_too_deep),
-		cmocka_unit_test(test_never_kills_itself),
+		cmocka_unit_test(test_paths),      cmocka_unit_test(test_parent_check),
+		cmocka_unit_test(test_slices),     cmocka_unit_test(test_open_elsewhere),
+		cmocka_unit_test(test_make),       cmocka_unit_test(test_kill),
+		cmocka_unit_test(test_kill_forks), cmocka_unit_test(test_remove_waits_for_the_last_exit),
+		cmocka_unit_test(test_too_deep),   cmocka_unit_test(test_never_kills_itself),
 	};
 
 	if (geteuid() != 0) {
