@@ -33,9 +33,10 @@ census_network() {
 census_files() {
 	local root
 	awk '{ print "mount " $5 " " $4 }' /proc/self/mountinfo
-	# The allocator's lock and last address stay by its own design.
+	# The allocator's lock and last address stay by its own design; systemd's own files are its business, units are seen by
+	# their cgroups.
 	for root in /var/lib/cni "${CRISP_ROOT:-/var/lib/crisp}" /run /dev/shm; do
-		find "$root" -mindepth 1 \( -name last_reserved_ip.\* -o -name lock -o -name xtables.lock \) -prune -o -mindepth 1 -print \
+		find "$root" -mindepth 1 \( -path /run/systemd -o -name last_reserved_ip.\* -o -name lock -o -name xtables.lock \) -prune -o -mindepth 1 -print \
 			2>/dev/null | sed 's/^/file /' || true
 	done
 }

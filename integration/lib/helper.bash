@@ -9,6 +9,8 @@ BUSYBOX=registry.k8s.io/e2e-test-images/busybox:1.29-2
 NGINX=registry.k8s.io/e2e-test-images/nginx:1.14-2
 STAGING=gcr.io/k8s-staging-cri-tools
 
+if [ "${CRISP_VIEW:-}" = systemd ]; then CGROUP_PARENT=crisp-it.slice; else CGROUP_PARENT=/crisp-it; fi
+
 # ---- around a file ----
 
 # Server, network and the two main images; then a first pod with all that makes something lasting (the bridge, the port
@@ -124,8 +126,9 @@ reached() { [ -e "$WORK/reached" ]; }
 pod_file() {
 	local file=$BATS_TEST_TMPDIR/$1.pod.json
 	jq -n --arg name "$1" --arg uid "$1-${BATS_TEST_NUMBER:-0}-$RANDOM$RANDOM" --arg logs "$BATS_TEST_TMPDIR/logs" \
+		--arg parent "$CGROUP_PARENT" \
 		'{metadata: {name: $name, namespace: "it", uid: $uid, attempt: 0}, hostname: $name, log_directory: $logs,
-		labels: {app: $name}, annotations: {note: "of \($name)"}, linux: {cgroup_parent: "/crisp-it"}}
+		labels: {app: $name}, annotations: {note: "of \($name)"}, linux: {cgroup_parent: $parent}}
 		| '"${2:-.}" >"$file"
 	printf '%s\n' "$file"
 }

@@ -56,6 +56,10 @@ new_runc_table() {
 	[ -z "${CRISP_NEW_RUNC:-}" ] || printf '[crisp.runtime.runtimes.runc-new]\nruntime_path = "%s"\n' "$CRISP_NEW_RUNC"
 }
 
+cgroup_manager() {
+	if [ "${CRISP_VIEW:-}" = systemd ]; then printf 'systemd\n'; else printf 'cgroupfs\n'; fi
+}
+
 write_crispd_config() {
 	cat >"$WORK/crisp.toml" <<-END
 		[crisp]
@@ -65,7 +69,7 @@ write_crispd_config() {
 		listen = "$SERVER_SOCKET"
 		[crisp.runtime]
 		default_runtime = "$HANDLER"
-		cgroup_manager = "cgroupfs"
+		cgroup_manager = "$(cgroup_manager)"
 		log_level = "${CRISP_LOG_LEVEL:-info}"
 		[crisp.runtime.runtimes.runc]
 		runtime_path = "$CRISP_RUNC"

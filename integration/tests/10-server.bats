@@ -68,7 +68,7 @@ runtime_condition() {
 }
 
 @test "runtime-config names the cgroup driver" {
-	is "$(crirpc -e "$SERVER_SOCKET" RuntimeConfig | sed -n 3p | jq -r .linux.cgroupDriver)" CGROUPFS
+	is "$(crirpc -e "$SERVER_SOCKET" RuntimeConfig | sed -n 3p | jq -r .linux.cgroupDriver)" "$(cgroup_manager | tr a-z A-Z)"
 }
 
 @test "update-runtime-config takes a pod CIDR" {
