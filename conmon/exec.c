@@ -1,45 +1,23 @@
 /*
- * exec_sync(): `RUNTIME exec --process FILE --pid-file FILE ID`, fed nothing, read in one poll loop.
- *
- * crun hands our pipes on to the command and waits for it. runc (and what is built like it) puts pipes of its
- * own between and waits for their end, which a child in the background may put off for ever; only `exec
- * --detach` hands ours on, but then nobody waits. For those, conmon is the one that waits: with the log
- * driver "passthrough" it touches no output, it is the command's subreaper and ends with its exit code.
- *
- * Every process of an exec carries a mark that it cannot shed by accident (conmon/procs.h), put into the
- * process document as one more rlimit. When the time is up, the marked ones are killed first, so that the
- * runtime sees its child end, reaps it and ends by itself; what is left of the runtime goes after that. Only
- * then is the call answered. (command_run() would kill the runtime first and leave a zombie in the
- * container.)
+ * exec_sync(): fed nothing, read in one poll loop.
  *
  * When the command ends by itself, what it wrote is in the pipes already; a descendant that keeps them open
  * is given a short while (DRAIN) and is then left alone: a hook may start a daemon, and nobody waits for its
- * output.
- *
- * The runtime writes the pid file once the command runs: without it, a failure is the runtime's and not the
- * command's.
+ * output. When the time is up, all of it is killed, and only then is the call answered.
  */
 #include "conmon/exec.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/id.h"
-#include "base/json.h"
-#include "conmon/procs.h"
-#include "conmon/verb.h"
+#include "conmon/exec_process.h"
 
-enum { READ_SIZE = 16 * 1024, PROCESS_MAX = 16 * 1024 * 1024 };
+enum { READ_SIZE = 16 * 1024 };
 static const int64_t drain_time = 100 * NS_PER_MS;
-static const int64_t kill_patience = 10 * NS_PER_SEC;
-static const int64_t end_patience = NS_PER_SEC;
 
 struct stream {
 	int fd; /* our end; -1 once it is at its end */
@@ -49,13 +27,9 @@ struct stream {
 };
 
 struct session {
-	const struct exec_spec *spec;
 	const struct ctx *ctx;
-	uint64_t mark;
-	char *process_path, *pid_path;
+	struct exec_process process;
 	struct stream streams[2];
-	struct process runtime;
-	bool reaped;
 	int status;
 };
 
@@ -69,50 +43,7 @@ static void session_done(struct session *session)
 {
 	for (int i = 0; i < 2; i++)
 		fd_closep(&session->streams[i].fd);
-	process_done(&session->runtime);
-	if (session->process_path)
-		unlink(session->process_path);
-	if (session->pid_path)
-		unlink(session->pid_path);
-	freep(&session->process_path);
-	freep(&session->pid_path);
-}
-
-static int add_mark(json_t *process, uint64_t mark)
-{
-	json_t *limits = json_object_get(process, "rlimits");
-
-	if (!json_is_array(limits)) {
-		limits = json_array();
-		if (json_object_set_new(process, "rlimits", limits) < 0)
-			return -1;
-	}
-	return json_array_append_new(limits, json_pack("{s:s, s:I, s:I}", "type", "RLIMIT_LOCKS", "hard",
-						       (json_int_t)mark, "soft", (json_int_t)mark));
-}
-
-/* The two files of this exec, under a name of its own. */
-static int write_files(struct session *session, struct err *err)
-{
-	const struct exec_spec *spec = session->spec;
-	CLEANUP(json_decrefp) json_t *process = NULL;
-	CLEANUP(freep) char *text = NULL;
-	CLEANUP(fd_closep) int dir = dir_open(AT_FDCWD, spec->run_dir, err);
-	char name[ID_SIZE];
-
-	if (dir < 0 ||
-	    json_parse(spec->process_json, strlen(spec->process_json), PROCESS_MAX, &process, err) < 0)
-		return err_prefix(err, "exec");
-	session->mark = procs_new_mark();
-	if (!json_is_object(process) || add_mark(process, session->mark) < 0)
-		return err_set(err, RPC_INTERNAL, "exec: the process document is no object");
-	text = json_text(process);
-	id_new(name);
-	name[16] = '\0';
-	session->process_path = xasprintf("%s/exec-%s.json", spec->run_dir, name);
-	session->pid_path = xasprintf("%s/exec-%s.pid", spec->run_dir, name);
-	return file_replace_volatile(dir, strrchr(session->process_path, '/') + 1, text, strlen(text), 0600,
-				     err);
+	exec_process_done(&session->process);
 }
 
 static int open_stream(struct stream *stream, int *ret_write, struct err *err)
@@ -128,57 +59,16 @@ static int open_stream(struct stream *stream, int *ret_write, struct err *err)
 	return 0;
 }
 
-static void build_argv(const struct session *session, struct strv *argv)
-{
-	const struct runtime_target *target = &session->spec->target;
-
-	if (target->handler->is_crun) {
-		verb_argv(target, argv);
-		strv_add(argv, "exec");
-		strv_add(argv, "--process");
-		strv_add(argv, session->process_path);
-		strv_add(argv, "--pid-file");
-		strv_add(argv, session->pid_path);
-		strv_add(argv, target->id);
-		return;
-	}
-	strv_add(argv, target->handler->monitor);
-	strv_add(argv, "--sync");
-	strv_add(argv, "-e");
-	strv_add(argv, "--exec-process-spec");
-	strv_add(argv, session->process_path);
-	strv_add(argv, "-c");
-	strv_add(argv, target->id);
-	strv_add(argv, "-r");
-	strv_add(argv, target->handler->path);
-	strv_add(argv, "-p");
-	strv_add(argv, session->pid_path);
-	strv_add(argv, "-l");
-	strv_add(argv, "passthrough");
-	strv_add(argv, "--log-level");
-	strv_add(argv, "error");
-	strv_add(argv, "--runtime-arg");
-	strv_addf(argv, "--root=%s", target->handler->root);
-}
-
 static int start(struct session *session, struct err *err)
 {
-	const struct handler *handler = session->spec->target.handler;
-	struct strv argv CLEANUP(strv_done) = STRV_INIT;
-	CLEANUP(fd_closep) int out = -1, err_out = -1, cwd = -1;
+	CLEANUP(fd_closep) int out = -1, err_out = -1;
 
-	/* conmon leaves a file "oom" where it stands when the container runs out of memory meanwhile. */
-	cwd = dir_open(AT_FDCWD, session->spec->run_dir, err);
-	if (cwd < 0 || open_stream(&session->streams[0], &out, err) < 0 ||
+	if (open_stream(&session->streams[0], &out, err) < 0 ||
 	    open_stream(&session->streams[1], &err_out, err) < 0)
 		return -1;
-	build_argv(session, &argv);
-	struct command command = { .path = handler->is_crun ? handler->path : handler->monitor,
-				   .argv = (const char *const *)argv.items,
-				   .cwd = cwd,
-				   .fds = { { out, 1 }, { err_out, 2 } },
-				   .fds_len = 2 };
-	return command_start(&command, &session->runtime, err);
+	const struct command_fd fds[] = { { out, 1 }, { err_out, 2 } };
+
+	return exec_process_start(&session->process, fds, ARRAY_LEN(fds), err);
 }
 
 static void keep(struct stream *stream, const char *data, size_t len)
@@ -225,7 +115,7 @@ static int turn(struct session *session, struct err *err)
 {
 	struct pollfd fds[] = { { session->streams[0].fd, POLLIN, 0 },
 				{ session->streams[1].fd, POLLIN, 0 },
-				{ session->runtime.pidfd, POLLIN, 0 },
+				{ session->process.runtime.pidfd, POLLIN, 0 },
 				{ ctx_fd(session->ctx), POLLIN, 0 } };
 
 	if (ctx_check(session->ctx, "exec", err) < 0)
@@ -255,28 +145,6 @@ static void drain(struct session *session)
 	}
 }
 
-/* Ends everything that this exec has started. Waits until it is gone, within reason: not even SIGKILL ends
- * what is stuck in the kernel. */
-static void kill_session(struct session *session)
-{
-	struct err ignored;
-	struct ctx ctx, soon;
-	int status;
-
-	ctx_init(&ctx, clock_deadline_in(kill_patience));
-	ctx_init_child(&soon, &ctx, clock_deadline_in(end_patience));
-	if (procs_kill_marked(session->mark, session->runtime.pid, &ctx, &ignored) < 0 ||
-	    procs_kill_descendants(session->runtime.pid, &ctx, &ignored) < 0 ||
-	    process_wait(&session->runtime, &soon, &status, &ignored) < 0) {
-		process_kill_group(&session->runtime);
-		(void)!process_wait(&session->runtime, &ctx, &status, &ignored);
-	}
-	/* The runtime may have been about to start the command when the others were counted. */
-	(void)!procs_kill_marked(session->mark, 0, &ctx, &ignored);
-	ctx_done(&soon);
-	ctx_done(&ctx);
-}
-
 static int run(struct session *session, struct err *err)
 {
 	int ended = 0;
@@ -284,43 +152,12 @@ static int run(struct session *session, struct err *err)
 	while (!ended) {
 		ended = turn(session, err);
 		if (ended < 0) {
-			kill_session(session);
+			exec_process_kill(&session->process);
 			return -1;
 		}
 	}
 	drain(session);
-	return process_wait(&session->runtime, NULL, &session->status, err);
-}
-
-/* The runtime failed to start the command. The text tells the cause; the code, whether it is the container's
- * content. */
-static int not_started(const struct session *session, struct err *err)
-{
-	static const char *const content[] = { "executable file",  "No such file", "no such file",
-					       "ermission denied", "exec format",  "Exec format",
-					       "Not a directory" };
-	enum rpc_code code = RPC_INTERNAL;
-	char text[800];
-
-	verb_message(str_get(session->streams[1].text), text, sizeof(text));
-	if (!process_alive(session->spec->init))
-		code = RPC_FAILED_PRECONDITION;
-	for (size_t i = 0; i < ARRAY_LEN(content); i++)
-		if (strstr(text, content[i]))
-			code = RPC_FAILED_PRECONDITION;
-	return err_set(err, code, "command not started: %s",
-		       *text ? text : "the runtime failed without a word");
-}
-
-static int conclude(const struct session *session, int *ret_code, struct err *err)
-{
-	if (access(session->pid_path, F_OK) < 0)
-		return not_started(session, err);
-	if (WIFSIGNALED(session->status))
-		return err_set(err, RPC_INTERNAL, "exec: the runtime was killed by signal %d",
-			       WTERMSIG(session->status));
-	*ret_code = WEXITSTATUS(session->status);
-	return 0;
+	return process_wait(&session->process.runtime, NULL, &session->status, err);
 }
 
 int exec_sync(const struct exec_spec *spec, const struct ctx *ctx, struct exec_result *ret, struct err *err)
@@ -328,11 +165,13 @@ int exec_sync(const struct exec_spec *spec, const struct ctx *ctx, struct exec_r
 	struct exec_result result CLEANUP(exec_result_done) = { 0 };
 	struct ctx bounded CLEANUP(ctx_done);
 	struct session session CLEANUP(session_done) = {
-		.spec = spec,
 		.ctx = &bounded,
+		.process = { .target = &spec->target,
+			     .init = spec->init,
+			     .run_dir = spec->run_dir,
+			     .runtime = PROCESS_INIT },
 		.streams = { { .fd = -1, .text = &result.out, .truncated = &result.out_truncated },
 			     { .fd = -1, .text = &result.err_out, .truncated = &result.err_truncated } },
-		.runtime = PROCESS_INIT,
 	};
 
 	ctx_init_child(&bounded, ctx, spec->timeout > 0 ? clock_deadline_in(spec->timeout) : NO_DEADLINE);
@@ -340,8 +179,10 @@ int exec_sync(const struct exec_spec *spec, const struct ctx *ctx, struct exec_r
 	if (spec->target.handler->problem)
 		return err_set(err, RPC_FAILED_PRECONDITION, "runtime handler %s: %s",
 			       spec->target.handler->name, spec->target.handler->problem);
-	if (write_files(&session, err) < 0 || start(&session, err) < 0 || run(&session, err) < 0 ||
-	    conclude(&session, &result.exit_code, err) < 0)
+	if (exec_process_prepare(&session.process, spec->process_json, err) < 0 || start(&session, err) < 0 ||
+	    run(&session, err) < 0 ||
+	    exec_process_conclude(&session.process, session.status, str_get(&result.err_out),
+				  &result.exit_code, err) < 0)
 		return -1;
 	*ret = result;
 	result = (struct exec_result){ 0 };

@@ -9,10 +9,12 @@
 #include "base/file.h"
 #include "conmon/exec.h"
 #include "sandbox/container.h"
+#include "sandbox/container_exec.h"
 #include "sandbox/spec.h"
 #include "sandbox/store.h"
 
-static int find_running(struct sandboxes *sandboxes, const char *id, struct container **ret, struct err *err)
+int container_find_running(struct sandboxes *sandboxes, const char *id, struct container **ret,
+			   struct err *err)
 {
 	CLEANUP(container_unrefp) struct container *container = NULL;
 
@@ -24,19 +26,17 @@ static int find_running(struct sandboxes *sandboxes, const char *id, struct cont
 	return 0;
 }
 
-static int exec_document(const struct container *container, const Cri__ExecSyncRequest *request, char **ret,
-			 struct err *err)
+int container_exec_document(const struct container *container, const struct spec_exec *command, char **ret,
+			    struct err *err)
 {
 	CLEANUP(fd_closep) int bundle = dir_open(AT_FDCWD, container->bundle, err);
 	CLEANUP(freep) char *config = NULL;
 
 	if (bundle < 0 || file_read(bundle, "config.json", SPEC_JSON_MAX, &config, NULL, err) < 0)
 		return -1;
-	struct spec_exec exec = {
-		.config_json = config,
-		.args = (const char *const *)request->cmd,
-		.args_len = request->n_cmd,
-	};
+	struct spec_exec exec = *command;
+
+	exec.config_json = config;
 	return spec_exec_process(&exec, ret, err);
 }
 
@@ -56,14 +56,16 @@ int container_exec_sync(struct sandboxes *sandboxes, const struct ctx *ctx,
 	CLEANUP(container_unrefp) struct container *container = NULL;
 	CLEANUP(freep) char *document = NULL;
 	CLEANUP(exec_result_done) struct exec_result result = { 0 };
+	const struct spec_exec command = { .args = (const char *const *)request->cmd,
+					   .args_len = request->n_cmd };
 
 	if (request->n_cmd == 0 || !*request->cmd[0])
 		return err_set(err, RPC_INVALID_ARGUMENT, "cmd is empty");
 	if (request->timeout < 0 || request->timeout > INT64_MAX / NS_PER_SEC)
 		return err_set(err, RPC_INVALID_ARGUMENT, "timeout %lld is out of range",
 			       (long long)request->timeout);
-	if (find_running(sandboxes, request->container_id, &container, err) < 0 ||
-	    exec_document(container, request, &document, err) < 0)
+	if (container_find_running(sandboxes, request->container_id, &container, err) < 0 ||
+	    container_exec_document(container, &command, &document, err) < 0)
 		return -1;
 
 	CLEANUP(process_done) struct process init = container_init_process(container);
@@ -89,7 +91,7 @@ int container_reopen_log(struct sandboxes *sandboxes, const struct ctx *ctx, con
 	CLEANUP(container_unrefp) struct container *container = NULL;
 	struct monitor_spec spec;
 
-	if (find_running(sandboxes, id, &container, err) < 0)
+	if (container_find_running(sandboxes, id, &container, err) < 0)
 		return -1;
 	if (!container->log_path)
 		return 0;

@@ -1,0 +1,190 @@
+/*
+ * crun hands the stdio it is given on to the command and waits for it. runc (and what is built like it) puts
+ * pipes of its own between and waits for their end, which a child in the background may put off for ever;
+ * only `exec --detach` hands ours on, but then nobody waits. For those, conmon is the one that waits: with
+ * the log driver "passthrough" it touches no output, it is the command's subreaper and ends with its exit
+ * code.
+ *
+ * With a terminal: crun sends its master to a console socket, and waits all the same. runc takes a console
+ * socket only together with --detach; it is given a terminal as its own stdio instead and passes on what
+ * comes and goes. There the hang-up at the command's end ends the waiting.
+ *
+ * Every process of an exec carries a mark that it cannot shed by accident (conmon/procs.h), put into the
+ * process document as one more rlimit. To end an exec, the marked ones are killed first, so that the
+ * runtime sees its child end, reaps it and ends by itself; what is left of the runtime goes after that.
+ * (To kill the runtime first would leave a zombie in the container.)
+ *
+ * The runtime writes the pid file once the command runs: without it, a failure is the runtime's and not the
+ * command's.
+ */
+#include "conmon/exec_process.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "conmon/procs.h"
+#include "conmon/verb.h"
+
+enum { PROCESS_MAX = 16 * 1024 * 1024 };
+static const int64_t kill_patience = 10 * NS_PER_SEC;
+static const int64_t end_patience = NS_PER_SEC;
+
+void exec_process_done(struct exec_process *process)
+{
+	process_done(&process->runtime);
+	if (process->process_path)
+		unlink(process->process_path);
+	if (process->pid_path)
+		unlink(process->pid_path);
+	freep(&process->process_path);
+	freep(&process->pid_path);
+}
+
+static int add_mark(json_t *process, uint64_t mark)
+{
+	json_t *limits = json_object_get(process, "rlimits");
+
+	if (!json_is_array(limits)) {
+		limits = json_array();
+		if (json_object_set_new(process, "rlimits", limits) < 0)
+			return -1;
+	}
+	return json_array_append_new(limits, json_pack("{s:s, s:I, s:I}", "type", "RLIMIT_LOCKS", "hard",
+						       (json_int_t)mark, "soft", (json_int_t)mark));
+}
+
+/* The two files have a name of their own. */
+int exec_process_prepare(struct exec_process *process, const char *process_json, struct err *err)
+{
+	CLEANUP(json_decrefp) json_t *document = NULL;
+	CLEANUP(freep) char *text = NULL;
+	CLEANUP(fd_closep) int dir = dir_open(AT_FDCWD, process->run_dir, err);
+	char name[ID_SIZE];
+
+	if (dir < 0 || json_parse(process_json, strlen(process_json), PROCESS_MAX, &document, err) < 0)
+		return err_prefix(err, "exec");
+	process->mark = procs_new_mark();
+	if (!json_is_object(document) || add_mark(document, process->mark) < 0)
+		return err_set(err, RPC_INTERNAL, "exec: the process document is no object");
+	text = json_text(document);
+	id_new(name);
+	name[16] = '\0';
+	process->process_path = xasprintf("%s/exec-%s.json", process->run_dir, name);
+	process->pid_path = xasprintf("%s/exec-%s.pid", process->run_dir, name);
+	return file_replace_volatile(dir, strrchr(process->process_path, '/') + 1, text, strlen(text), 0600,
+				     err);
+}
+
+static void build_argv(const struct exec_process *process, struct strv *argv)
+{
+	const struct runtime_target *target = process->target;
+
+	if (target->handler->is_crun || process->relay) {
+		verb_argv(target, argv);
+		strv_add(argv, "exec");
+		strv_add(argv, "--process");
+		strv_add(argv, process->process_path);
+		strv_add(argv, "--pid-file");
+		strv_add(argv, process->pid_path);
+		if (process->console) {
+			strv_add(argv, "--console-socket");
+			strv_add(argv, process->console);
+		}
+		strv_add(argv, target->id);
+		return;
+	}
+	strv_add(argv, target->handler->monitor);
+	strv_add(argv, "--sync");
+	strv_add(argv, "-e");
+	strv_add(argv, "--exec-process-spec");
+	strv_add(argv, process->process_path);
+	strv_add(argv, "-c");
+	strv_add(argv, target->id);
+	strv_add(argv, "-r");
+	strv_add(argv, target->handler->path);
+	strv_add(argv, "-p");
+	strv_add(argv, process->pid_path);
+	strv_add(argv, "-l");
+	strv_add(argv, "passthrough");
+	strv_add(argv, "--log-level");
+	strv_add(argv, "error");
+	strv_add(argv, "--runtime-arg");
+	strv_addf(argv, "--root=%s", target->handler->root);
+}
+
+int exec_process_start(struct exec_process *process, const struct command_fd *fds, size_t fds_len,
+		       struct err *err)
+{
+	const struct handler *handler = process->target->handler;
+	struct strv argv CLEANUP(strv_done) = STRV_INIT;
+	/* conmon leaves a file "oom" where it stands when the container runs out of memory meanwhile. */
+	CLEANUP(fd_closep) int cwd = dir_open(AT_FDCWD, process->run_dir, err);
+
+	if (cwd < 0)
+		return -1;
+	build_argv(process, &argv);
+	struct command command = {
+		.path = argv.items[0], .argv = (const char *const *)argv.items, .cwd = cwd, .fds_len = fds_len
+	};
+	assert(fds_len <= COMMAND_FDS_MAX && handler->path);
+	memcpy(command.fds, fds, fds_len * sizeof(*fds));
+	return command_start(&command, &process->runtime, err);
+}
+
+void exec_process_kill(struct exec_process *process)
+{
+	struct err ignored;
+	struct ctx ctx, soon;
+	int status;
+
+	ctx_init(&ctx, clock_deadline_in(kill_patience));
+	ctx_init_child(&soon, &ctx, clock_deadline_in(end_patience));
+	if (procs_kill_marked(process->mark, process->runtime.pid, &ctx, &ignored) < 0 ||
+	    procs_kill_descendants(process->runtime.pid, &ctx, &ignored) < 0 ||
+	    process_wait(&process->runtime, &soon, &status, &ignored) < 0) {
+		process_kill_group(&process->runtime);
+		(void)!process_wait(&process->runtime, &ctx, &status, &ignored);
+	}
+	/* The runtime may have been about to start the command when the others were counted. */
+	(void)!procs_kill_marked(process->mark, 0, &ctx, &ignored);
+	ctx_done(&soon);
+	ctx_done(&ctx);
+}
+
+/* The runtime failed to start the command. The text tells the cause; the code, whether it is the container's
+ * content. */
+static int not_started(const struct exec_process *process, const char *errors, struct err *err)
+{
+	static const char *const content[] = { "executable file",  "No such file", "no such file",
+					       "ermission denied", "exec format",  "Exec format",
+					       "Not a directory" };
+	enum rpc_code code = RPC_INTERNAL;
+	char text[800];
+
+	verb_message(errors, text, sizeof(text));
+	if (!process_alive(process->init))
+		code = RPC_FAILED_PRECONDITION;
+	for (size_t i = 0; i < ARRAY_LEN(content); i++)
+		if (strstr(text, content[i]))
+			code = RPC_FAILED_PRECONDITION;
+	return err_set(err, code, "command not started: %s",
+		       *text ? text : "the runtime failed without a word");
+}
+
+int exec_process_conclude(const struct exec_process *process, int status, const char *errors, int *ret_code,
+			  struct err *err)
+{
+	if (access(process->pid_path, F_OK) < 0)
+		return not_started(process, errors, err);
+	if (WIFSIGNALED(status))
+		return err_set(err, RPC_INTERNAL, "exec: the runtime was killed by signal %d",
+			       WTERMSIG(status));
+	*ret_code = WEXITSTATUS(status);
+	return 0;
+}
