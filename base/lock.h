@@ -39,6 +39,7 @@ enum lock_rank {
 	LOCK_MONITOR,    /* runtime handlers, exit watcher */
 	LOCK_SECCOMP,    /* compiled profiles */
 	LOCK_EVENTS,     /* event subscribers */
+	LOCK_STREAMING,  /* streaming: tokens, sessions */
 	LOCK_FLIGHT,     /* joined requests (base/flight.h) */
 	LOCK_GATE,       /* per-object queues (base/gate.h) */
 	LOCK_POOL,       /* worker pool queue */

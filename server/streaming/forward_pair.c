@@ -1,0 +1,213 @@
+/*
+ * 127.0.0.1 is tried first, then ::1. The pod's end of sending ends the data and the error stream; text on
+ * the error stream makes clients give up all of their connections, so only a failure to connect is told.
+ */
+#include "server/streaming/forward_pair.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+static const int64_t pair_patience = 30 * NS_PER_SEC;
+static const int64_t connect_patience = 10 * NS_PER_SEC;
+
+struct pair *pair_new(const char *request_id, uint16_t port)
+{
+	struct pair *pair = xnew(struct pair);
+
+	snprintf(pair->request_id, sizeof(pair->request_id), "%s", request_id);
+	pair->port = port;
+	pair->fd = -1;
+	pair->deadline = clock_deadline_in(pair_patience);
+	return pair;
+}
+
+struct pair *pair_free(struct pair *pair)
+{
+	if (!pair)
+		return NULL;
+	fd_close(pair->fd);
+	queue_done(&pair->to_pod);
+	free(pair);
+	return NULL;
+}
+
+/* Both streams end; text: why, for the error stream. */
+static void give_up(struct pair *pair, struct spdy *spdy, const char *text)
+{
+	if (pair->error_id)
+		spdy_send(spdy, pair->error_id, text, strlen(text), true);
+	if (pair->data_id)
+		spdy_send(spdy, pair->data_id, NULL, 0, true);
+	pair->state = PAIR_OVER;
+}
+
+static int dial(struct pair *pair)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(pair->port) };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(pair->port) };
+	int on = 1;
+
+	v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	v6.sin6_addr = in6addr_loopback;
+	pair->fd = fd_close(pair->fd);
+	pair->fd = socket(pair->second ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (pair->fd < 0)
+		return -1;
+	(void)setsockopt(pair->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (pair->second)
+		return connect(pair->fd, (struct sockaddr *)&v6, sizeof(v6));
+	return connect(pair->fd, (struct sockaddr *)&v4, sizeof(v4));
+}
+
+static void dial_failed(struct pair *pair, struct spdy *spdy, int error);
+
+static void try_dial(struct pair *pair, struct spdy *spdy)
+{
+	pair->deadline = clock_deadline_in(connect_patience);
+	if (dial(pair) == 0)
+		pair->state = PAIR_OPEN;
+	else if (errno == EINPROGRESS)
+		pair->state = PAIR_CONNECTING;
+	else
+		dial_failed(pair, spdy, errno);
+}
+
+static void dial_failed(struct pair *pair, struct spdy *spdy, int error)
+{
+	char text[160];
+
+	if (!pair->second) {
+		pair->second = true;
+		try_dial(pair, spdy);
+		return;
+	}
+	errno = error == EAFNOSUPPORT || error == EADDRNOTAVAIL ? ECONNREFUSED : error;
+	snprintf(text, sizeof(text), "connect to localhost:%u in the pod: %m", pair->port);
+	give_up(pair, spdy, text);
+}
+
+void pair_connect(struct pair *pair, struct spdy *spdy)
+{
+	try_dial(pair, spdy);
+}
+
+static void settle(struct pair *pair)
+{
+	if (pair->client_ended && !pair->to_pod.len && !pair->shut) {
+		(void)shutdown(pair->fd, SHUT_WR);
+		pair->shut = true;
+	}
+	if (pair->pod_ended && pair->shut)
+		pair->state = PAIR_OVER;
+}
+
+static void pod_over(struct pair *pair, struct spdy *spdy)
+{
+	pair->pod_ended = true;
+	spdy_send(spdy, pair->data_id, NULL, 0, true);
+	spdy_send(spdy, pair->error_id, NULL, 0, true);
+}
+
+static void read_pod(struct pair *pair, struct spdy *spdy)
+{
+	ssize_t got = recv(pair->fd, spdy_send_room(spdy), SPDY_DATA_MAX, 0);
+
+	if (got > 0)
+		spdy_send_grown(spdy, pair->data_id, (size_t)got);
+	else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+		pod_over(pair, spdy);
+}
+
+static void write_pod(struct pair *pair)
+{
+	while (pair->to_pod.len) {
+		ssize_t put = send(pair->fd, queue_front(&pair->to_pod), pair->to_pod.len, MSG_NOSIGNAL);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0 && errno == EAGAIN)
+			return;
+		if (put < 0) { /* the pod takes no more; its own end is seen by reading */
+			pair->shut = true;
+			queue_clear(&pair->to_pod);
+			return;
+		}
+		queue_drop(&pair->to_pod, (size_t)put);
+	}
+}
+
+static void finish_connect(struct pair *pair, struct spdy *spdy)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(pair->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		error = errno;
+	if (error)
+		dial_failed(pair, spdy, error);
+	else
+		pair->state = PAIR_OPEN;
+}
+
+short pair_events(const struct pair *pair, bool may_read)
+{
+	short events = 0;
+
+	if (pair->state == PAIR_CONNECTING)
+		return POLLOUT;
+	if (pair->state != PAIR_OPEN)
+		return 0;
+	if (!pair->pod_ended && may_read)
+		events |= POLLIN;
+	if (pair->to_pod.len)
+		events |= POLLOUT;
+	return events;
+}
+
+void pair_serve(struct pair *pair, struct spdy *spdy, short revents)
+{
+	if (pair->state == PAIR_CONNECTING && revents)
+		finish_connect(pair, spdy);
+	if (pair->state != PAIR_OPEN)
+		return;
+	if (revents & (POLLIN | POLLHUP | POLLERR) && !pair->pod_ended)
+		read_pod(pair, spdy);
+	write_pod(pair);
+	settle(pair);
+}
+
+void pair_receive(struct pair *pair, struct spdy *spdy, const uint8_t *bytes, size_t len)
+{
+	if (pair->client_ended || pair->shut || pair->state == PAIR_OVER)
+		return;
+	queue_add(&pair->to_pod, bytes, len);
+	pair_serve(pair, spdy, 0);
+}
+
+void pair_end(struct pair *pair, bool reset)
+{
+	pair->client_ended = true;
+	if (reset)
+		pair->state = PAIR_OVER;
+	else if (pair->state == PAIR_OPEN)
+		settle(pair);
+}
+
+void pair_expire(struct pair *pair, struct spdy *spdy)
+{
+	if (pair->state == PAIR_CONNECTING)
+		dial_failed(pair, spdy, ETIMEDOUT);
+	else if (pair->state == PAIR_WAITING)
+		give_up(pair, spdy, "timed out waiting for the streams of the connection");
+}

@@ -1,0 +1,42 @@
+/*
+ * One forwarded connection: its two streams and its socket. Private to forward*.c; single-threaded.
+ */
+#ifndef SERVER_STREAMING_FORWARD_PAIR_H
+#define SERVER_STREAMING_FORWARD_PAIR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/streaming/queue.h"
+#include "server/streaming/spdy.h"
+
+enum pair_state { PAIR_WAITING, PAIR_CONNECTING, PAIR_OPEN, PAIR_OVER };
+
+struct pair {
+	enum pair_state state;
+	char request_id[SPDY_HEADER_VALUE_SIZE];
+	uint16_t port;
+	uint32_t data_id, error_id; /* 0: not there yet */
+	int fd;                     /* -1: none */
+	bool second;                /* ::1 is being tried */
+	int64_t deadline;           /* of waiting and connecting; clock_mono() ns */
+	struct queue to_pod;
+	bool client_ended, pod_ended, shut;
+};
+
+struct pair *pair_new(const char *request_id, uint16_t port);
+struct pair *pair_free(struct pair *pair);
+
+/* Both streams are there. */
+void pair_connect(struct pair *pair, struct spdy *spdy);
+/* poll(2)'s events that the pair waits for. */
+short pair_events(const struct pair *pair, bool may_read);
+/* What they were answered with. */
+void pair_serve(struct pair *pair, struct spdy *spdy, short revents);
+/* The client's bytes and end. */
+void pair_receive(struct pair *pair, struct spdy *spdy, const uint8_t *bytes, size_t len);
+void pair_end(struct pair *pair, bool reset);
+/* Its deadline has passed. */
+void pair_expire(struct pair *pair, struct spdy *spdy);
+
+#endif
