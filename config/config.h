@@ -42,6 +42,9 @@ struct config_api {                     /* [crisp.api] */
 	const char *listen;             /* unix socket path, at most 107 bytes */
 	int64_t grpc_max_recv_msg_size; /* bytes, 1 MiB..64 MiB */
 	int64_t workers_max;            /* threads for calls that wait, 4..1024 */
+	const char *stream_address;     /* numeric; where exec, attach and port-forward are served */
+	int64_t stream_port;            /* 0: any */
+	int64_t stream_idle_timeout;    /* ns; 0: none */
 	int64_t drain_timeout;          /* ns to let calls in progress end after SIGTERM */
 };
 

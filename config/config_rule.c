@@ -5,6 +5,7 @@
  */
 #include "config/config_rule.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <limits.h>
 #include <regex.h>
@@ -40,6 +41,15 @@ const char *rule_socket(const char *text)
 	if (strlen(text) >= sizeof(address.sun_path))
 		return "is longer than the 107 bytes of a unix socket's path";
 	return rule_path(text);
+}
+
+const char *rule_address(const char *text)
+{
+	struct in6_addr address; /* room for both kinds */
+
+	if (inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1)
+		return NULL;
+	return "is not an IP address";
 }
 
 const char *rule_regex(const char *text)

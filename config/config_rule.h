@@ -9,6 +9,7 @@ typedef const char *config_rule(const char *text); /* a function type: it declar
 
 config_rule rule_path;          /* absolute, no empty, "." or ".." component; one '/' at the end is allowed */
 config_rule rule_socket;        /* the same, and short enough for sockaddr_un */
+config_rule rule_address;       /* a numeric IPv4 or IPv6 address */
 config_rule rule_regex;         /* POSIX extended */
 config_rule rule_env;           /* KEY=VALUE */
 config_rule rule_sysctl;        /* KEY=VALUE of a namespaced sysctl, in dotted form */

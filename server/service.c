@@ -80,6 +80,17 @@ static int open_handlers(struct service *service, struct err *err)
 	return 0;
 }
 
+static int open_streaming(struct service *service, struct err *err)
+{
+	const struct config_api *api = &service->config->api;
+	const struct streaming_options options = { .address = api->stream_address,
+						   .port = (uint16_t)api->stream_port,
+						   .idle_timeout = api->stream_idle_timeout };
+
+	service->streaming = streaming_new(&options, err);
+	return service->streaming ? 0 : -1;
+}
+
 static int open_all(struct service *service, struct loop *loop, struct err *err)
 {
 	if (open_handlers(service, err) < 0 || open_images(service, err) < 0)
@@ -87,7 +98,7 @@ static int open_all(struct service *service, struct loop *loop, struct err *err)
 	service->network = network_open(service->config, loop, err);
 	if (!service->network)
 		return err_prefix(err, "pod network");
-	return open_sandboxes(service, loop, err);
+	return open_sandboxes(service, loop, err) < 0 ? -1 : open_streaming(service, err);
 }
 
 struct service *service_open(const struct config *config, struct loop *loop, struct err *err)
@@ -127,6 +138,7 @@ struct service *service_close(struct service *service)
 {
 	if (!service)
 		return NULL;
+	streaming_free(service->streaming);
 	pool_free(service->sandbox_pool); /* its tasks use all that follows */
 	if (service->sandboxes)
 		sandboxes_free(service->sandboxes);

@@ -2,10 +2,10 @@
  * What the RPCs act on: pods and containers, images, the network, runtime handlers, and the configuration of
  * the moment.
  *
- * service_open() builds the floors from below (handlers, images, network, sandboxes), service_close() takes
- * them down in reverse. The pointers are fixed in between; what they point to is thread-safe. Configuration
- * is a snapshot that SIGHUP replaces: take a reference with service_config(), never keep it longer than a
- * call.
+ * service_open() builds the floors from below (handlers, images, network, sandboxes, streaming),
+ * service_close() takes them down in reverse. The pointers are fixed in between; what they point to is
+ * thread-safe. Configuration is a snapshot that SIGHUP replaces: take a reference with service_config(),
+ * never keep it longer than a call.
  */
 #ifndef SERVER_SERVICE_H
 #define SERVER_SERVICE_H
@@ -19,12 +19,14 @@
 #include "conmon/handler.h"
 #include "image/images.h"
 #include "sandbox/sandboxes.h"
+#include "server/streaming/streaming.h"
 
 struct service {
 	struct handlers *handlers;
 	struct images *images;
 	struct network *network;
 	struct sandboxes *sandboxes;
+	struct streaming *streaming;
 	bool user_namespaces; /* this kernel has them, with idmapped layers; as read at the start */
 
 	struct pool *image_pool,

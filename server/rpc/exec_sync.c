@@ -2,44 +2,18 @@
  * ExecSync: runs a command in a container and answers with its output; what exec probes are made of.
  *
  * Either output may be as long as a whole message, but both have to fit into one: what is too much is cut off
- * their ends, from the longer one first. Arguments are held to what execve(2) takes, before anything is
- * started.
+ * their ends, from the longer one first.
  */
 #include <inttypes.h>
-#include <string.h>
 
 #include "base/clock.h"
-#include "base/str.h"
 #include "proto/cri.pb-c.h"
 #include "server/grpc/call.h"
+#include "server/rpc/command.h"
 #include "server/rpc/rpc.h"
 #include "server/service.h"
 
-enum {
-	ARGS_MAX = 65536,
-	ARG_LEN_MAX = 128 * 1024 - 1, /* MAX_ARG_STRLEN with the NUL */
-	ARGS_LEN_MAX = 1024 * 1024,   /* of the 2 MiB that execve grants to arguments and environment */
-	ENVELOPE = 64,                /* bytes of an answer beside the outputs */
-};
-
-static int check_command(const Cri__ExecSyncRequest *request, struct err *err)
-{
-	size_t total = 0;
-
-	if (!request->n_cmd || str_empty(request->cmd[0]))
-		return err_set(err, RPC_INVALID_ARGUMENT, "cmd: empty");
-	if (request->n_cmd > ARGS_MAX)
-		return err_set(err, RPC_INVALID_ARGUMENT, "cmd: %zu arguments, the limit is %d",
-			       request->n_cmd, ARGS_MAX);
-	for (size_t i = 0; i < request->n_cmd; i++) {
-		size_t len = strlen(request->cmd[i]);
-
-		total += len + 1;
-		if (len > ARG_LEN_MAX || total > ARGS_LEN_MAX)
-			return err_set(err, RPC_INVALID_ARGUMENT, "cmd: argument %zu makes it too long", i);
-	}
-	return 0;
-}
+enum { ENVELOPE = 64 }; /* bytes of an answer beside the outputs */
 
 /* Cuts the outputs so that they fit into max bytes together; a short one is left whole. */
 static void fit(Cri__ExecSyncResponse *response, size_t max)
@@ -62,7 +36,7 @@ static int exec_sync(struct call *call, const void *message, void *answer, struc
 {
 	const Cri__ExecSyncRequest *request = message;
 
-	if (check_command(request, err) < 0)
+	if (command_check(request->cmd, request->n_cmd, err) < 0)
 		return -1;
 	if (request->timeout < 0 || request->timeout > INT64_MAX / NS_PER_SEC)
 		return err_set(err, RPC_INVALID_ARGUMENT,

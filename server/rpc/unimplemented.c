@@ -12,9 +12,6 @@
 	}
 
 const struct rpc rpc_unimplemented[RPC_UNIMPLEMENTED_COUNT] = {
-	[RPC_EXEC] = RUNTIME("Exec"),
-	[RPC_ATTACH] = RUNTIME("Attach"),
-	[RPC_PORT_FORWARD] = RUNTIME("PortForward"),
 	[RPC_CONTAINER_STATS] = RUNTIME("ContainerStats"),
 	[RPC_LIST_CONTAINER_STATS] = RUNTIME("ListContainerStats"),
 	[RPC_STREAM_CONTAINER_STATS] = RUNTIME("StreamContainerStats"),

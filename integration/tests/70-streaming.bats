@@ -1,0 +1,374 @@
+# Exec, attach and port-forward with the real crictl, by SPDY and by WebSocket: bytes both ways, terminals, exit codes,
+# clients that vanish or do not read, URLs that are wrong, used or too many.
+
+bats_require_minimum_version 1.5.0
+load ../lib/helper
+
+setup_file() { suite_start; }
+teardown_file() { suite_end; }
+setup() { [[ $BATS_TEST_DESCRIPTION == nothing* ]] || POD=$(run_pod here); }
+teardown() {
+	local pid
+	for pid in "${CLIENTS[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+	after_test
+}
+CLIENTS=()
+
+launch() {
+	run_container "$POD" here "$@"
+}
+
+# random_file MIB: its path.
+random_file() {
+	head -c "$(($1 * 1048576))" /dev/urandom >"$BATS_TEST_TMPDIR/random"
+	printf '%s\n' "$BATS_TEST_TMPDIR/random"
+}
+
+digest() {
+	sha256sum | cut -d ' ' -f 1
+}
+
+# exec_url JSON-FILTER: the URL for a command in container $id, or of whatever the filter makes of the request.
+exec_url() {
+	rpc_code Exec "$(jq -nc --arg id "$id" '{container_id: $id, cmd: ["cat"], stdin: true, stdout: true} | '"${1:-.}")" >/dev/null
+	sed -n 3p "$BATS_TEST_TMPDIR/rpc" | jq -r .url
+}
+
+# http URL [CURL OPTION...]: the status.
+http() {
+	local url=$1
+	shift
+	curl -s -m 10 -o "$BATS_TEST_TMPDIR/body" -w '%{http_code}' "$@" "$url" || true
+}
+
+WEBSOCKET=(-H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13'
+	-H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' -H 'Sec-WebSocket-Protocol: v5.channel.k8s.io' --http1.1)
+
+# How many processes with this command line run in the container.
+count_inside() { # ID WORDS
+	in_container "$1" ps -o args | grep -cxF "$2" || true
+}
+
+runs_inside() {
+	[ "$(count_inside "$1" "$2")" = "$3" ]
+}
+
+# on_terminal COMMAND...: runs it on a pseudo-terminal that reads from FIFO $BATS_TEST_TMPDIR/keys (descriptor 7) and
+# shows in $BATS_TEST_TMPDIR/screen. Its size is changed by terminal_size.
+on_terminal() {
+	mkfifo "$BATS_TEST_TMPDIR/keys"
+	script -qefc "stty cols 100 rows 30; tty >$BATS_TEST_TMPDIR/tty; exec $*" /dev/null \
+		<"$BATS_TEST_TMPDIR/keys" >"$BATS_TEST_TMPDIR/screen" 2>&1 3>&- 4>&- &
+	TERMINAL=$!
+	CLIENTS+=("$TERMINAL")
+	exec 7>"$BATS_TEST_TMPDIR/keys"
+}
+
+type_keys() {
+	printf '%s\n' "$1" >&7
+}
+
+shows() {
+	grep -q "$1" "$BATS_TEST_TMPDIR/screen"
+}
+
+terminal_size() { # COLUMNS ROWS
+	stty -F "$(cat "$BATS_TEST_TMPDIR/tty")" cols "$1" rows "$2"
+}
+
+crictl_path() {
+	type -P crictl
+}
+
+# ---- exec ----
+
+@test "exec: output, errors and exit codes, by SPDY and WebSocket" {
+	local id transport
+	id=$(launch work)
+	for transport in spdy websocket; do
+		is "$(crictl exec -r $transport "$id" echo hello)" hello
+		run --separate-stderr crictl exec -r $transport "$id" sh -c 'echo out; echo oops >&2; exit 7'
+		is "$status" 1
+		is "$output" out
+		like "$stderr" "oops"
+		like "$stderr" "terminated with exit code 7"
+		run crictl exec -r $transport "$id" sh -c 'kill -9 $$'
+		like "$output" "exit code 137"
+		run crictl exec -r $transport "$id" no-such-command
+		is "$status" 1
+		like "$output" "no-such-command"
+	done
+}
+
+@test "exec: 100 MiB into a command and back" {
+	local id file want
+	id=$(launch work)
+	file=$(random_file 100)
+	want=$(digest <"$file")
+	is "$(crictl exec -r spdy -i "$id" sha256sum <"$file" | cut -d ' ' -f 1)" "$want"
+	is "$(crictl exec -r websocket -i "$id" sha256sum <"$file" | cut -d ' ' -f 1)" "$want"
+	is "$(crictl exec -r spdy -i "$id" cat <"$file" | digest)" "$want"
+	is "$(crictl exec -r websocket -i "$id" cat <"$file" | digest)" "$want"
+}
+
+@test "exec: a command that leaves a child behind does not hold the client" {
+	local id from
+	id=$(launch work)
+	from=$SECONDS
+	is "$(crictl exec "$id" sh -c 'sleep 777 & echo done')" "done"
+	[ $((SECONDS - from)) -lt $((60 * CRISP_SLOW)) ]
+	is "$(count_inside "$id" "sleep 777")" 1
+}
+
+@test "exec on a terminal: size, a change of size, exit code" {
+	local id transport
+	id=$(launch work)
+	for transport in spdy websocket; do
+		rm -f "$BATS_TEST_TMPDIR/keys"
+		on_terminal "$(crictl_path)" exec -r $transport -it "$id" sh
+		within 10 shows '/ #'
+		type_keys 'stty size'
+		within 10 shows '^30 100'
+		terminal_size 120 40
+		# The new size comes on another stream than the keys.
+		within 10 eval "type_keys 'stty size'; shows '^40 120'"
+		type_keys 'tty; exit 3'
+		within 10 shows '^/dev/pts/'
+		within 10 shows 'exit code 3'
+		exec 7>&-
+	done
+}
+
+@test "exec: when the client is killed, its command and the command's children are" {
+	local id transport
+	id=$(launch work)
+	for transport in spdy websocket; do
+		"$(crictl_path)" exec -r $transport "$id" sh -c 'sleep 888 & sleep 888; :' >/dev/null 2>&1 3>&- &
+		CLIENTS+=($!)
+		within 10 runs_inside "$id" "sleep 888" 2
+		kill -KILL "$!"
+		within 10 runs_inside "$id" "sleep 888" 0
+	done
+}
+
+@test "exec: a client that does not read holds up nobody and is gone when it is killed" {
+	local id
+	id=$(launch work)
+	"$(crictl_path)" exec "$id" sh -c 'exec yes deaf' 3>&- | sleep 1000 3>&- &
+	CLIENTS+=($!)
+	within 10 runs_inside "$id" "yes deaf" 1
+	is "$(crictl exec "$id" echo hello)" hello
+	[ "$(awk '/^VmRSS/ { print $2 }' "/proc/$(server_pid)/status")" -lt 100000 ]
+	kill -KILL "$!"
+	within 10 runs_inside "$id" "yes deaf" 0
+}
+
+# ---- what is refused ----
+
+@test "requests that make no sense, and containers and pods that are not there" {
+	only_crisp
+	local id gone
+	id=$(launch work)
+	gone=$(launch gone '.command = ["true"]')
+	within 10 has_exited "$gone"
+	refused InvalidArgument Exec "{\"container_id\": \"$id\", \"cmd\": [\"true\"], \"tty\": true, \"stdout\": true, \"stderr\": true}"
+	refused InvalidArgument Exec "{\"container_id\": \"$id\", \"cmd\": [\"true\"]}"
+	refused InvalidArgument Exec "{\"container_id\": \"$id\", \"stdout\": true}"
+	refused InvalidArgument Exec '{"cmd": ["true"], "stdout": true}'
+	refused NotFound Exec '{"container_id": "0123456789abcdef", "cmd": ["true"], "stdout": true}'
+	refused FailedPrecondition Exec "{\"container_id\": \"$gone\", \"cmd\": [\"true\"], \"stdout\": true}"
+	refused InvalidArgument Attach "{\"container_id\": \"$id\"}"
+	refused InvalidArgument Attach "{\"container_id\": \"$id\", \"tty\": true, \"stdout\": true, \"stderr\": true}"
+	refused FailedPrecondition Attach "{\"container_id\": \"$gone\", \"stdout\": true}"
+	refused InvalidArgument PortForward "{\"pod_sandbox_id\": \"$POD\", \"port\": [0]}"
+	refused InvalidArgument PortForward "{\"pod_sandbox_id\": \"$POD\", \"port\": [70000]}"
+	refused NotFound PortForward '{"pod_sandbox_id": "0123456789abcdef"}'
+	crictl stopp "$POD" >/dev/null
+	refused FailedPrecondition PortForward "{\"pod_sandbox_id\": \"$POD\"}"
+}
+
+@test "URLs are good once; wrong ones and wrong requests are told" {
+	only_crisp
+	local id url
+	id=$(launch work)
+	url=$(exec_url)
+	like "$url" '^http://127\.0\.0\.1:[0-9]+/exec/[0-9a-f]{32}$'
+	is "$(http "${url%?}x" "${WEBSOCKET[@]}")" 404
+	is "$(http "${url/exec/attach}" "${WEBSOCKET[@]}")" 404
+	is "$(http "$url")" 400
+	is "$(http "$url" -X PUT)" 405
+	is "$(http "$url" "${WEBSOCKET[@]/v5.channel/v9.channel}")" 403
+	is "$(http "$url" -H "X-Long: $(head -c 65536 /dev/zero | tr '\0' a)")" 431
+	is "$(http "$url" -m 1 "${WEBSOCKET[@]}")" 101
+	is "$(http "$url" -m 1 "${WEBSOCKET[@]}")" 404
+	is "$(crictl exec "$id" echo hello)" hello
+}
+
+@test "no more than a thousand requests wait" {
+	only_crisp
+	local id
+	id=$(launch work)
+	crirpc -e "$SERVER_SOCKET" -n 1010 Exec "{\"container_id\": \"$id\", \"cmd\": [\"true\"], \"stdout\": true}" >"$BATS_TEST_TMPDIR/many"
+	is "$(grep -c '^OK ' "$BATS_TEST_TMPDIR/many")" 1000
+	is "$(grep -c '^ResourceExhausted' "$BATS_TEST_TMPDIR/many")" 10
+	# They are forgotten with the server; whoever comes next should not wait a minute for room.
+	stop_server
+	start_server
+	is "$(crictl exec "$id" echo hello)" hello
+}
+
+# ---- attach ----
+
+@test "attach: input, output, and stdin_once" {
+	local id transport
+	for transport in spdy websocket; do
+		id=$(launch "once-$transport" '.command = ["sh", "-c", "cat; echo over"] | .stdin = true | .stdin_once = true')
+		is "$(printf 'line\n' | crictl attach -r $transport -i "$id")" $'line\nover'
+		within 10 has_exited "$id"
+		is "$(container_field "$id" .exitCode)" 0
+		is "$(crictl logs "$id")" $'line\nover'
+	done
+}
+
+@test "attach: who leaves does no harm, and the next one finds stdin open" {
+	local id
+	id=$(launch lasting '.command = ["sh", "-c", "while read -r line; do echo got $line; done; echo over"] | .stdin = true')
+	for line in one two; do
+		printf '%s\n' "$line" | timeout 2 "$(crictl_path)" attach -i "$id" >/dev/null 2>&1 || true
+	done
+	within 10 eval "crictl logs '$id' | grep -qx 'got two'"
+	is "$(crictl logs "$id")" $'got one\ngot two'
+	is "$(container_field "$id" .state)" CONTAINER_RUNNING
+}
+
+@test "attach to a terminal: its size is the client's" {
+	local id
+	id=$(launch terminal '.command = ["sh"] | .tty = true | .stdin = true')
+	on_terminal "$(crictl_path)" attach -it "$id"
+	within 10 eval "type_keys 'stty size'; shows '^30 100'"
+	terminal_size 120 40
+	within 10 eval "type_keys 'stty size'; shows '^40 120'"
+	exec 7>&-
+}
+
+@test "attach: a client that does not read holds up neither the container nor its log" {
+	local id log from
+	id=$(launch loud '.command = ["sh", "-c", "while :; do head -c 100000 /dev/zero | tr \"\\0\" a; echo; done"]')
+	"$(crictl_path)" attach "$id" 3>&- | sleep 1000 3>&- &
+	CLIENTS+=($!)
+	log=$(container_field "$id" .logPath)
+	sleep 2 # it has filled all that is between it and its client
+	from=$(stat -c %s "$log")
+	within 20 eval "[ \"\$(stat -c %s '$log')\" -gt $((from + 20000000)) ]"
+	crictl stop -t 0 "$id" >/dev/null
+}
+
+# ---- port-forward ----
+
+# forward POD [LOCAL:REMOTE]... [OPTION...]: in the background; returns when it listens.
+forward() {
+	local options=() arguments=() word
+	for word in "$@"; do
+		if [ "$word" = -r ] || [ "${#options[@]}" = 1 ]; then options+=("$word"); else arguments+=("$word"); fi
+	done
+	"$(crictl_path)" port-forward "${options[@]}" "${arguments[@]}" >"$BATS_TEST_TMPDIR/forward" 2>&1 3>&- &
+	CLIENTS+=($!)
+	FORWARD=$!
+	within 10 grep -q Forwarding "$BATS_TEST_TMPDIR/forward"
+}
+
+# there_and_back FILE PORT: through an echo; the digest.
+there_and_back() {
+	exec 8<>"/dev/tcp/127.0.0.1/$2"
+	cat "$1" >&8 &
+	head -c "$(stat -c %s "$1")" <&8 | digest
+	exec 8>&-
+}
+
+# busybox' nc serves one connection: a hundred of them do, each on a port of its own.
+echo_servers='for i in $(seq 100); do while :; do nc -l -p $((7700 + i)) -e cat; done & done; wait'
+
+listeners() { # ID COUNT
+	[ "$(in_container "$1" sh -c 'grep -c " 0A " /proc/net/tcp')" -ge "$2" ]
+}
+
+@test "port-forward: 100 connections at once, 1 MiB each way" {
+	local id file want i transport base=18000 ports
+	id=$(launch echo ".command = [\"sh\", \"-c\", $(jq -Rs . <<<"$echo_servers")]")
+	file=$(random_file 1)
+	want=$(digest <"$file")
+	for transport in spdy websocket; do
+		within 20 listeners "$id" 100
+		base=$((base + 100))
+		ports=()
+		for i in {1..100}; do ports+=("$((base + i)):$((7700 + i))"); done
+		forward "$POD" "${ports[@]}" -r $transport
+		for i in {1..100}; do there_and_back "$file" "$((base + i))" >"$BATS_TEST_TMPDIR/back.$i" 3>&- & done
+		for i in {1..100}; do within 60 test -s "$BATS_TEST_TMPDIR/back.$i"; done
+		is "$(cat "$BATS_TEST_TMPDIR"/back.* | sort | uniq -c | awk '{ print $1, $2 }')" "100 $want"
+		rm "$BATS_TEST_TMPDIR"/back.*
+		kill "$FORWARD"
+	done
+}
+
+@test "port-forward: to a web server, on the host's network too, and to a port where nobody listens" {
+	local id pod
+	id=$(launch web ".image = {image: \"$NGINX\"} | .command = []")
+	forward "$POD" 18200:80
+	within 10 eval '[ "$(http http://127.0.0.1:18200/)" = 200 ]'
+	kill "$FORWARD"
+	forward "$POD" 18201:81
+	is "$(http http://127.0.0.1:18201/)" 000
+	within 10 grep -q 'Connection refused' "$BATS_TEST_TMPDIR/forward"
+	pod=$(run_pod hostly '.linux.security_context.namespace_options.network = 2')
+	forward "$pod" "18202:$CRISP_REGISTRY_PORT"
+	within 10 eval '[ "$(http http://127.0.0.1:18202/v2/)" = 200 ]'
+}
+
+@test "port-forward ends with its pod" {
+	only_crisp
+	forward "$POD" 18300:80
+	# The connection to crispd is made with the command, before any local client.
+	crictl stopp "$POD" >/dev/null
+	within 20 eval "! kill -0 $FORWARD 2>/dev/null"
+}
+
+# ---- many ----
+
+# open_and_drop: a session that begins and whose client vanishes at once.
+open_and_drop() {
+	local url=$1 host port
+	host=${url#http://}
+	host=${host%%/*}
+	port=${host##*:}
+	exec 8<>"/dev/tcp/127.0.0.1/$port"
+	printf 'GET /%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n' \
+		"${url#http://*/}" >&8
+	exec 8>&-
+}
+
+server_fds() {
+	find "/proc/$(server_pid)/fd" -mindepth 1 | wc -l
+}
+
+server_threads() {
+	awk '/^Threads/ { print $2 }' "/proc/$(server_pid)/status"
+}
+
+@test "300 sessions opened and dropped: descriptors, threads and processes are as before" {
+	only_crisp
+	local id fds url
+	id=$(launch work)
+	crictl exec "$id" true
+	fds=$(server_fds)
+	crirpc -e "$SERVER_SOCKET" -n 300 Exec "{\"container_id\": \"$id\", \"cmd\": [\"sleep\", \"999\"], \"stdout\": true}" |
+		sed -n 's/^OK //p' | jq -r .url >"$BATS_TEST_TMPDIR/urls"
+	is "$(wc -l <"$BATS_TEST_TMPDIR/urls")" 300
+	while read -r url; do open_and_drop "$url"; done <"$BATS_TEST_TMPDIR/urls"
+	within 60 eval "[ \"\$(server_fds)\" -le $((fds + 4)) ]"
+	within 60 eval '[ "$(server_threads)" -le 20 ]'
+	within 30 runs_inside "$id" "sleep 999" 0
+	is "$(crictl exec "$id" echo hello)" hello
+}
+
+@test "nothing is left behind" { census_is_clean; }
