@@ -234,7 +234,7 @@ crictl_path() {
 	local id
 	id=$(launch lasting '.command = ["sh", "-c", "while read -r line; do echo got $line; done; echo over"] | .stdin = true')
 	for line in one two; do
-		printf '%s\n' "$line" | timeout 2 "$(crictl_path)" attach -i "$id" >/dev/null 2>&1 || true
+		printf '%s\n' "$line" | timeout -s KILL 2 "$(crictl_path)" attach -i "$id" >/dev/null 2>&1 || true
 	done
 	within 10 eval "crictl logs '$id' | grep -qx 'got two'"
 	is "$(crictl logs "$id")" $'got one\ngot two'
@@ -289,7 +289,7 @@ there_and_back() {
 echo_servers='for i in $(seq 100); do while :; do nc -l -p $((7700 + i)) -e cat; done & done; wait'
 
 listeners() { # ID COUNT
-	[ "$(in_container "$1" sh -c 'grep -c " 0A " /proc/net/tcp')" -ge "$2" ]
+	[ "$(in_container "$1" sh -c 'cat /proc/net/tcp /proc/net/tcp6 | grep -c " 0A " || true')" -ge "$2" ]
 }
 
 @test "port-forward: 100 connections at once, 1 MiB each way" {

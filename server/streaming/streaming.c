@@ -76,9 +76,9 @@ struct streaming *streaming_new(const struct streaming_options *options, struct 
 	streaming->tokens = tokens_new();
 	streaming->sessions = sessions_new();
 	struct gateway_options gateway = { .listener = listener,
-				     .tokens = streaming->tokens,
-				     .sessions = streaming->sessions,
-				     .idle_timeout = options->idle_timeout };
+					   .tokens = streaming->tokens,
+					   .sessions = streaming->sessions,
+					   .idle_timeout = options->idle_timeout };
 
 	streaming->gateway = gateway_new_take(&gateway, err);
 	if (!streaming->gateway)
