@@ -265,16 +265,21 @@ crictl_path() {
 
 # ---- port-forward ----
 
+forwards() { # COUNT
+	[ "$(grep -sc 'Forwarding from 127' "$BATS_TEST_TMPDIR/forward")" = "$1" ]
+}
+
 # forward POD [LOCAL:REMOTE]... [OPTION...]: in the background; returns when it listens.
 forward() {
 	local options=() arguments=() word
 	for word in "$@"; do
 		if [ "$word" = -r ] || [ "${#options[@]}" = 1 ]; then options+=("$word"); else arguments+=("$word"); fi
 	done
+	rm -f "$BATS_TEST_TMPDIR/forward"
 	"$(crictl_path)" port-forward "${options[@]}" "${arguments[@]}" >"$BATS_TEST_TMPDIR/forward" 2>&1 3>&- &
 	CLIENTS+=($!)
 	FORWARD=$!
-	within 10 grep -q Forwarding "$BATS_TEST_TMPDIR/forward"
+	within 20 forwards "$((${#arguments[@]} - 1))"
 }
 
 # there_and_back FILE PORT: through an echo; the digest.
