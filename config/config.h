@@ -74,6 +74,12 @@ struct config_runtimes {             /* [crisp.runtime] */
 	struct config_strings default_capabilities; /* upper case, without "CAP_" */
 	struct config_strings default_sysctls;      /* KEY=VALUE, keys with dots, namespaced ones only */
 	struct config_strings default_env;          /* KEY=VALUE */
+	struct config_strings default_ulimits;      /* config/ulimit.h */
+	struct config_strings cdi_spec_dirs;        /* a later one wins */
+	struct config_strings hooks_dir;            /* the same */
+	const char *timezone; /* "": the image's, "local": the host's, or a zone's name */
+	bool read_only;       /* every container's root filesystem is */
+	bool device_ownership_from_security_context;
 	const char *seccomp_profile;           /* path of RuntimeDefault's profile (JSON), "": built in */
 	int64_t runtime_timeout;               /* ns for one verb of an OCI runtime */
 	const struct config_runtime *runtimes; /* in order of first mention; crun and runc always exist */

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 
 #include "base/str.h"
+#include "config/ulimit.h"
 
 const char *rule_path(const char *text)
 {
@@ -67,6 +68,21 @@ const char *rule_env(const char *text)
 	const char *equals = strchr(text, '=');
 
 	return equals && equals != text ? NULL : "is not KEY=VALUE";
+}
+
+const char *rule_ulimit(const char *text)
+{
+	return ulimit_parse(text, NULL);
+}
+
+const char *rule_timezone(const char *text)
+{
+	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+/";
+
+	if (!isalpha((unsigned char)*text) || text[strspn(text, chars)] || strlen(text) > 255 ||
+	    strstr(text, "//") || str_has_suffix(text, "/"))
+		return "is not \"local\" or a time zone's name such as \"Europe/Berlin\"";
+	return NULL;
 }
 
 /* The sysctls that belong to the IPC and network namespaces (namespaces(7)); all others are the host's. */

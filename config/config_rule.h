@@ -12,6 +12,8 @@ config_rule rule_socket;        /* the same, and short enough for sockaddr_un */
 config_rule rule_address;       /* a numeric IPv4 or IPv6 address */
 config_rule rule_regex;         /* POSIX extended */
 config_rule rule_env;           /* KEY=VALUE */
+config_rule rule_ulimit;        /* NAME=SOFT:HARD, see config/ulimit.h */
+config_rule rule_timezone;      /* "local" or a name such as "Europe/Berlin" */
 config_rule rule_sysctl;        /* KEY=VALUE of a namespaced sysctl, in dotted form */
 config_rule rule_capability;    /* "CHOWN" */
 config_rule rule_annotation;    /* an annotation's key */

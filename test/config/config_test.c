@@ -53,6 +53,13 @@ static void check_defaults(const struct config *config)
 	assert_int_equal(config->runtime.default_sysctls.len, 0);
 	assert_non_null(config->runtime.default_sysctls.items);
 	assert_int_equal(config->runtime.default_env.len, 0);
+	assert_int_equal(config->runtime.default_ulimits.len, 0);
+	assert_int_equal(config->runtime.cdi_spec_dirs.len, 2);
+	assert_string_equal(config->runtime.cdi_spec_dirs.items[1], "/var/run/cdi");
+	assert_string_equal(config->runtime.hooks_dir.items[0], "/usr/share/containers/oci/hooks.d");
+	assert_string_equal(config->runtime.timezone, "");
+	assert_false(config->runtime.read_only);
+	assert_false(config->runtime.device_ownership_from_security_context);
 	assert_string_equal(config->runtime.seccomp_profile, "");
 	assert_int_equal(config->runtime.runtime_timeout, 120 * NS_PER_SEC);
 	assert_string_equal(config->image.global_auth_file, "");
@@ -276,6 +283,24 @@ static void test_bad_texts(void **state UNUSED)
 		"crisp.toml:2: crisp.runtime.default_sysctls: \"net...kernel=1\" holds an empty component");
 	check_error("[crisp.runtime]\ndefault_env = [\"=x\"]\n",
 		    "crisp.toml:2: crisp.runtime.default_env: \"=x\" is not KEY=VALUE");
+	check_error(
+		"[crisp.runtime]\ndefault_ulimits = [\"nofile=2:1\"]\n",
+		"crisp.toml:2: crisp.runtime.default_ulimits: \"nofile=2:1\" has a soft limit above the hard one");
+	check_error(
+		"[crisp.runtime]\ndefault_ulimits = [\"nofiles=1\"]\n",
+		"crisp.toml:2: crisp.runtime.default_ulimits: \"nofiles=1\" is not a limit that there is, such as "
+		"\"nofile\"");
+	check_error(
+		"[crisp.runtime]\ndefault_ulimits = [\"nofile=1:\"]\n",
+		"crisp.toml:2: crisp.runtime.default_ulimits: \"nofile=1:\" is not NAME=SOFT:HARD, numbers or -1");
+	check_error(
+		"[crisp.runtime]\ntimezone = \"../../etc/shadow\"\n",
+		"crisp.toml:2: crisp.runtime.timezone: \"../../etc/shadow\" is not \"local\" or a time zone's name such "
+		"as \"Europe/Berlin\"");
+	check_error("[crisp.runtime]\nhooks_dir = [\"hooks\"]\n",
+		    "crisp.toml:2: crisp.runtime.hooks_dir: \"hooks\" is not an absolute path");
+	check_error("[crisp.runtime]\ncdi_spec_dirs = \"/etc/cdi\"\n",
+		    "crisp.toml:2: crisp.runtime.cdi_spec_dirs: an array expected, not a string");
 	check_error(
 		"[crisp.image]\ninsecure_registries = [\"http://x\"]\n",
 		"crisp.toml:2: crisp.image.insecure_registries: \"http://x\" is not a registry's host[:port]");
