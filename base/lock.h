@@ -38,6 +38,7 @@ enum lock_rank {
 	LOCK_NETWORK,    /* CNI lists and readiness */
 	LOCK_MONITOR,    /* runtime handlers, exit watcher */
 	LOCK_SECCOMP,    /* compiled profiles */
+	LOCK_DOCS,       /* CDI specs and hooks as last read */
 	LOCK_EVENTS,     /* event subscribers */
 	LOCK_STREAMING,  /* streaming: tokens, sessions */
 	LOCK_FLIGHT,     /* joined requests (base/flight.h) */

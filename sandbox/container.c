@@ -157,6 +157,7 @@ bool container_target(const struct container *container, struct runtime_target *
 		.id = container->id,
 		.bundle = container->bundle,
 		.systemd_cgroup = cgroup_path_is_slice(container->pod->cgroup_path),
+		.poststart_hooks = container->poststart_hooks,
 	};
 	return ret->handler && ret->handler->path;
 }
@@ -251,6 +252,7 @@ int container_save(struct container *container, struct err *err)
 		.uid = container->user.uid,
 		.gid = container->user.gid,
 		.groups = groups,
+		.poststart_hooks = container->poststart_hooks,
 	};
 
 	lock_take(&container->lock);

@@ -47,7 +47,8 @@ struct container {
 	char *cgroup_path;
 	char *oci_cgroups_path; /* the same as config.json says it */
 	int64_t created_at;
-	struct user user; /* set before the container is visible */
+	struct user user;     /* set before the container is visible */
+	bool poststart_hooks; /* the same: config.json has hooks that `start` must run */
 
 	struct gate gate;
 

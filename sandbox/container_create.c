@@ -184,6 +184,8 @@ static void fill_input(const struct container *container, struct spec_input *ret
 		.handler = container->pod->handler,
 		.host = &container->owner->host,
 		.seccomps = container->owner->seccomps,
+		.cdi = container->owner->cdi,
+		.hooks = container->owner->hooks,
 		.id = container->id,
 		.pod_id = container->pod->id,
 		.cgroups_path = container->oci_cgroups_path,
@@ -254,6 +256,7 @@ static int build_spec(struct container *container, const struct image *image,
 	input.hostname = container->pod->config->hostname;
 	input.log_path = container->log_path;
 	input.image_name = container->config->image->image;
+	input.ret_poststart_hooks = &container->poststart_hooks;
 	if (spec_build(&input, &spec, err) < 0)
 		return -1;
 	return write_spec(container, spec, err);

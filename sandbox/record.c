@@ -69,6 +69,8 @@ const struct json_field container_state_fields[] = {
 	{ "uid", JSON_FIELD_INT, offsetof(struct container_state_record, uid), 0, NULL, 0 },
 	{ "gid", JSON_FIELD_INT, offsetof(struct container_state_record, gid), 0, NULL, 0 },
 	{ "groups", JSON_FIELD_RAW, offsetof(struct container_state_record, groups), 0, NULL, 0 },
+	{ "poststart_hooks", JSON_FIELD_BOOL, offsetof(struct container_state_record, poststart_hooks),
+	  JSON_OMIT_EMPTY, NULL, 0 },
 	{ NULL, 0, 0, 0, NULL, 0 },
 };
 

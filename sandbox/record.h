@@ -57,6 +57,7 @@ struct container_state_record {
 	struct record_process init, monitor;
 	int64_t uid, gid;
 	json_t *groups; /* array of integers */
+	bool poststart_hooks;
 };
 extern const struct json_field container_state_fields[];
 

@@ -289,6 +289,7 @@ static void restore_container(struct sandboxes *owner, const char *id)
 	}
 	CLEANUP(container_unrefp) struct container *container = container_of(&loaded, &config, request, pod);
 	restore_user(&container->user, &state);
+	container->poststart_hooks = state.poststart_hooks;
 	if (loaded.unfinished) {
 		leftovers_add_container(container, NULL);
 		return;

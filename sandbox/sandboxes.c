@@ -123,6 +123,8 @@ struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct
 	sandboxes->pool = options->pool;
 	sandboxes->flights = flights_new(options->pool);
 	sandboxes->seccomps = seccomps_new(options->config);
+	sandboxes->cdi = cdi_new(options->config);
+	sandboxes->hooks = hooks_new(options->config);
 	sandboxes->pods_dir = sandboxes->containers_dir = sandboxes->trash_dir = -1;
 	spec_host_read(&sandboxes->host);
 	lock_init(&sandboxes->lock, "sandboxes", LOCK_SANDBOX);
@@ -185,6 +187,8 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 	lock_done(&sandboxes->lock);
 	cgroups_free(sandboxes->cgroups);
 	seccomps_free(sandboxes->seccomps);
+	cdi_free(sandboxes->cdi);
+	hooks_free(sandboxes->hooks);
 	fd_close(sandboxes->pods_dir);
 	fd_close(sandboxes->containers_dir);
 	fd_close(sandboxes->trash_dir);

@@ -109,7 +109,9 @@ static int context_init(const struct spec_input *input, struct spec_context *ret
 				      .device_rules = can_limit_devices(input),
 				      .security = security,
 				      .namespaces = namespaces_of(input),
-				      .privileged = request.privileged };
+				      .privileged = request.privileged,
+				      .readonly_rootfs = input->settings->runtime.read_only ||
+							 (security && security->readonly_rootfs) };
 	/* Without rules a node made by the container would open any device of the host. */
 	if (!ret->device_rules && !ret->privileged)
 		request.available &= ~(UINT64_C(1) << CAP_MKNOD);
@@ -137,7 +139,8 @@ int spec_check(const struct spec_input *input, struct err *err)
 	if (check_privileged(input, err) < 0 || user_check(security_of(input), err) < 0 ||
 	    context_init(input, &context, err) < 0 || spec_process_check(input, err) < 0 ||
 	    spec_mounts_check(input, err) < 0 || spec_devices_check(input, err) < 0 ||
-	    spec_linux_check(input, err) < 0 || spec_security_check(input, err) < 0)
+	    spec_cdi_check(input, err) < 0 || spec_linux_check(input, err) < 0 ||
+	    spec_security_check(input, err) < 0)
 		return -1;
 	struct seccomp_request seccomp = { .security = context.security,
 					   .capabilities = context.capabilities.bounding,
@@ -218,37 +221,38 @@ static int add_seccomp(struct spec_context *context, json_t *annotation, json_t 
 	return 0;
 }
 
-struct parts {
-	json_t *process, *mounts, *linux_part, *annotations;
-};
-
-static void parts_done(struct parts *parts)
+static void parts_done(struct spec_parts *parts)
 {
 	json_decref(parts->process);
 	json_decref(parts->mounts);
 	json_decref(parts->linux_part);
 	json_decref(parts->annotations);
+	json_decref(parts->hooks);
 }
 
-static int make_parts(struct spec_context *context, struct parts *parts, struct err *err)
+static int make_parts(struct spec_context *context, struct spec_parts *parts, struct err *err)
 {
 	const char *propagation = NULL;
 
+	parts->hooks = json_object();
 	if (spec_process(context, &parts->process, err) < 0 ||
 	    spec_mounts(context, &parts->mounts, &propagation, err) < 0 ||
-	    spec_rootfs(context, parts->mounts, err) < 0 ||
-	    spec_linux(context, &parts->linux_part, err) < 0 ||
+	    spec_linux(context, &parts->linux_part, err) < 0 || spec_defaults(context, parts, err) < 0 ||
+	    spec_cdi(context, parts, err) < 0 || spec_rootfs(context, parts->mounts, err) < 0 ||
 	    spec_security(context, parts->process, parts->linux_part, err) < 0)
 		return -1;
 	if (propagation)
 		json_object_set_new(parts->linux_part, "rootfsPropagation", json_string(propagation));
 	parts->annotations = annotations(context);
+	const struct hooks_facts facts = { context->input->config, context->input->pod_config,
+					   spec_program(context->input) };
+	hooks_add(context->input->hooks, &facts, parts->hooks);
 	return add_seccomp(context, parts->annotations, parts->linux_part, err);
 }
 
 int spec_build(const struct spec_input *input, char **ret_json, struct err *err)
 {
-	struct parts parts CLEANUP(parts_done) = { 0 };
+	struct spec_parts parts CLEANUP(parts_done) = { 0 };
 	CLEANUP(json_decrefp) json_t *spec = NULL;
 	CLEANUP(freep) char *text = NULL;
 	struct spec_context context;
@@ -258,8 +262,12 @@ int spec_build(const struct spec_input *input, char **ret_json, struct err *err)
 		return -1;
 	spec = json_pack("{s:s, s:O, s:{s:o, s:b}, s:O, s:O, s:O}", "ociVersion", "1.0.2", "process",
 			 parts.process, "root", "path", spec_text(&context, input->rootfs), "readonly",
-			 context.security && context.security->readonly_rootfs, "mounts", parts.mounts,
-			 "annotations", parts.annotations, "linux", parts.linux_part);
+			 context.readonly_rootfs, "mounts", parts.mounts, "annotations", parts.annotations,
+			 "linux", parts.linux_part);
+	if (spec && json_object_size(parts.hooks))
+		json_object_set(spec, "hooks", parts.hooks);
+	if (input->ret_poststart_hooks)
+		*input->ret_poststart_hooks = json_object_get(parts.hooks, "poststart") != NULL;
 	if (!spec || context.bad_text)
 		return err_set(err, RPC_INVALID_ARGUMENT,
 			       "a text of the container's configuration is not UTF-8");

@@ -19,6 +19,8 @@
 #include "conmon/handler.h"
 #include "image/images.h"
 #include "proto/cri.pb-c.h"
+#include "sandbox/cdi.h"
+#include "sandbox/hooks.h"
 #include "sandbox/seccomp.h"
 #include "sandbox/userns.h"
 #include "sandbox/users.h"
@@ -47,6 +49,8 @@ struct spec_input {
 	const struct handler *handler;
 	const struct spec_host *host;
 	struct seccomps *seccomps;
+	struct cdi *cdi;     /* NULL: no CDI devices are known */
+	struct hooks *hooks; /* NULL: none */
 
 	const char *id, *pod_id;  /* container and pod */
 	const char *cgroups_path; /* linux.cgroupsPath: below the cgroup root, e.g. "/kubepods/pod1/<id>" */
@@ -74,6 +78,8 @@ struct spec_input {
 	const char *hostname;   /* for HOSTNAME in the environment; may be NULL */
 	const char *log_path;   /* for the informational annotation; may be NULL */
 	const char *image_name; /* the same */
+	/* Set by spec_build(): whether config.json has hooks that `start` must run. May be NULL. */
+	bool *ret_poststart_hooks;
 };
 
 /* The container's program: the first word of its command line, borrowed. NULL when there is none. */

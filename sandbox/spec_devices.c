@@ -39,8 +39,6 @@ int spec_devices_check(const struct spec_input *input, struct err *err)
 
 	if (config->n_devices > REQUESTED_MAX)
 		return err_set(err, RPC_INVALID_ARGUMENT, "more than %d devices", REQUESTED_MAX);
-	if (config->n_cdi_devices)
-		return err_set(err, RPC_UNIMPLEMENTED, "CDI devices are not supported");
 	for (size_t i = 0; i < config->n_devices; i++) {
 		const Cri__Device *device = config->devices[i];
 
@@ -60,16 +58,31 @@ static bool is_device(const struct stat *st)
 	return S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode);
 }
 
+/* Whose a device is in the container: the host's owner, or, where the configuration says so, the user and
+ * group that the request names (https://kubernetes.io/blog/2021/11/09/non-root-containers-and-devices/). */
+static void owner(const struct found *found, const struct stat *st, json_int_t *ret_uid, json_int_t *ret_gid)
+{
+	const struct spec_input *input = found->context->input;
+	const Cri__LinuxContainerSecurityContext *security = found->context->security;
+	bool asked =
+		found->access && security && input->settings->runtime.device_ownership_from_security_context;
+
+	*ret_uid = asked && security->run_as_user ? security->run_as_user->value : st->st_uid;
+	*ret_gid = asked && security->run_as_group ? security->run_as_group->value : st->st_gid;
+}
+
 static void add_device(struct found *found, const char *path, const struct stat *st)
 {
 	const char *type = S_ISCHR(st->st_mode) ? "c" : "b";
 	json_int_t major_number = major(st->st_rdev), minor_number = minor(st->st_rdev);
+	json_int_t uid, gid;
 
+	owner(found, st, &uid, &gid);
 	json_array_append_new(found->devices,
 			      json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I}", "path",
 					spec_text(found->context, path), "type", type, "major", major_number,
 					"minor", minor_number, "fileMode", (json_int_t)(st->st_mode & 0777),
-					"uid", (json_int_t)st->st_uid, "gid", (json_int_t)st->st_gid));
+					"uid", uid, "gid", gid));
 	found->count++;
 	if (found->access)
 		json_array_append_new(found->rules, json_pack("{s:b, s:s, s:I, s:I, s:s}", "allow", 1, "type",

@@ -204,9 +204,8 @@ static void add_file_systems(struct spec_context *context, json_t *mounts)
 static void add_pod_files(struct spec_context *context, json_t *mounts)
 {
 	const struct spec_input *input = context->input;
-	const char *file = context->security && context->security->readonly_rootfs
-				   ? "bind,rprivate,nosuid,nodev,noexec,ro"
-				   : "bind,rprivate,nosuid,nodev,noexec";
+	const char *file = context->readonly_rootfs ? "bind,rprivate,nosuid,nodev,noexec,ro"
+						    : "bind,rprivate,nosuid,nodev,noexec";
 	const struct built_in list[] = {
 		{ "/dev/shm", "bind", input->shm, "rbind,rprivate,nosuid,nodev,noexec" },
 		{ "/etc/hosts", "bind", input->hosts, file },
@@ -299,15 +298,14 @@ static int compare_places(const void *a, const void *b)
 	return left->order < right->order ? -1 : 1;
 }
 
-/* A new array with the mounts ordered by the depth of their destinations. */
-static json_t *ordered(const json_t *mounts)
+void spec_mounts_order(json_t **mounts)
 {
-	size_t len = json_array_size(mounts);
+	size_t len = json_array_size(*mounts);
 	CLEANUP(freep) struct place *places = xcalloc(len + 1, sizeof(*places));
 	json_t *array = json_array();
 
 	for (size_t i = 0; i < len; i++) {
-		places[i].mount = json_array_get(mounts, i);
+		places[i].mount = json_array_get(*mounts, i);
 		places[i].order = i;
 		for (const char *c = destination_of(places[i].mount); *c; c++)
 			places[i].depth += *c == '/';
@@ -315,7 +313,8 @@ static json_t *ordered(const json_t *mounts)
 	qsort(places, len, sizeof(*places), compare_places);
 	for (size_t i = 0; i < len; i++)
 		json_array_append(array, places[i].mount);
-	return array;
+	json_decref(*mounts);
+	*mounts = array;
 }
 
 /* The root must pass on at least what the widest of its mounts is to pass on. */
@@ -353,8 +352,8 @@ int spec_mounts(struct spec_context *context, json_t **ret, const char **ret_pro
 			return err_prefix(err, "mounts[%zu]", i);
 		}
 	}
-	*ret = ordered(mounts);
+	spec_mounts_order(&mounts);
+	*ret = mounts;
 	*ret_propagation = root_propagation(config);
-	json_decref(mounts);
 	return 0;
 }

@@ -19,9 +19,14 @@ struct spec_context {
 	const Cri__LinuxContainerSecurityContext *security; /* may be NULL */
 	const Cri__NamespaceOption *namespaces;             /* the container's, else the pod's; may be NULL */
 	bool privileged;
-	bool device_rules; /* access to devices can be limited; if not, nobody may make device nodes */
+	bool readonly_rootfs; /* asked for, or the configuration's */
+	bool device_rules;    /* access to devices can be limited; if not, nobody may make device nodes */
 	struct capabilities capabilities;
 	bool bad_text;
+};
+
+struct spec_parts { /* under construction; references */
+	json_t *process, *mounts, *linux_part, *annotations, *hooks;
 };
 
 json_t *spec_text(struct spec_context *context, const char *text);
@@ -41,6 +46,8 @@ int spec_working_dir(const struct spec_input *input, char **ret, struct err *err
 int spec_mounts_check(const struct spec_input *input, struct err *err) MUST_CHECK;
 int spec_mounts(struct spec_context *context, json_t **ret, const char **ret_propagation,
 		struct err *err) MUST_CHECK;
+/* Orders them by the depth of their destinations; a new reference takes the old one's place. */
+void spec_mounts_order(json_t **mounts);
 /* Whether path is, or is below, the destination of a mount. */
 bool spec_mounts_cover(const json_t *mounts, const char *path);
 
@@ -56,6 +63,13 @@ int spec_devices(struct spec_context *context, json_t *devices, json_t *rules, s
 /* spec_linux.c: "linux" without mounts' propagation. */
 int spec_linux_check(const struct spec_input *input, struct err *err) MUST_CHECK;
 int spec_linux(struct spec_context *context, json_t **ret, struct err *err) MUST_CHECK;
+
+/* cdi_edits.c: the edits of the CDI devices that the request names, to every part but annotations. */
+int spec_cdi_check(const struct spec_input *input, struct err *err) MUST_CHECK;
+int spec_cdi(struct spec_context *context, struct spec_parts *parts, struct err *err) MUST_CHECK;
+
+/* spec_defaults.c: default_ulimits, timezone and read_only of the configuration. */
+int spec_defaults(struct spec_context *context, struct spec_parts *parts, struct err *err) MUST_CHECK;
 
 /* spec_rootfs.c: makes image volumes and the working directory inside the root filesystem. */
 int spec_rootfs(struct spec_context *context, json_t *mounts, struct err *err) MUST_CHECK;

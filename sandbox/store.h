@@ -26,6 +26,8 @@ struct sandboxes {
 	struct flights *flights;
 	struct cgroups *cgroups;
 	struct seccomps *seccomps;
+	struct cdi *cdi;
+	struct hooks *hooks;
 	struct spec_host host;
 	char *pause_path;
 	char *boot_id;

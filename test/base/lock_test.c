@@ -128,7 +128,7 @@ static void ordered_nesting_is_fine(void **state)
 static void misuse_aborts(void **state)
 {
 	(void)state;
-	assert_aborts("order", "lock order: outer (rank 3) taken while inner (rank 12) is held");
+	assert_aborts("order", "lock order: outer (rank 3) taken while inner (rank 13) is held");
 	assert_aborts("same-rank", "lock order");
 	assert_aborts("twice", "lock order");
 	assert_aborts("drop-free", "lock_assert_held");
