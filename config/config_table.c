@@ -151,7 +151,7 @@ static const struct config_key image_keys[] = {
 	  "Layers of one image fetched at once (1 to 64).", .live = true, .min = 1, .max = 64 },
 	{ "split_layers_above", CONFIG_SIZE, OFFSET(image.split_layers_above), "\"0\"",
 	  "Layers (compressed) of more than this, such as \"64MiB\", are fetched in parts, each on a connection of its own, and\n"
-	  "put together in memory (24 MiB for all of them). Worth it where the registry gives one connection less than the line\n"
+	  "put together in memory (18 MiB for all of them). Worth it where the registry gives one connection less than the line\n"
 	  "can carry. Needs HTTP Range requests; a registry that ignores them is read as ever. 0: never.", .live = true,
 	  .min = 0, .max = INT64_MAX },
 	{ "split_layers_parts", CONFIG_INT, OFFSET(image.split_layers_parts), "4",

@@ -29,8 +29,8 @@
 enum {
 	SPLIT_PARTS_MIN = 2,
 	SPLIT_PARTS_MAX = 8,
-	SPLIT_AHEAD = 16 << 20,  /* bytes that a split asks for at once, in equal parts */
-	SPLIT_BUDGET = 24 << 20, /* bytes that all splits may have asked for and not given to their readers */
+	SPLIT_AHEAD = 12 << 20,  /* bytes that a split asks for at once, in equal parts */
+	SPLIT_BUDGET = 18 << 20, /* bytes that all splits may have asked for and not given to their readers */
 };
 
 struct split_budget { /* zeroed: all of it is there */
