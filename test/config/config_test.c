@@ -36,6 +36,9 @@ static void check_defaults(const struct config *config)
 	assert_string_equal(config->api.listen, "/run/crisp/crisp.sock");
 	assert_int_equal(config->api.grpc_max_recv_msg_size, 16777216);
 	assert_int_equal(config->api.workers_max, 64);
+	assert_string_equal(config->api.stream_address, "127.0.0.1");
+	assert_int_equal(config->api.stream_port, 0);
+	assert_int_equal(config->api.stream_idle_timeout, 4 * 3600 * NS_PER_SEC);
 	assert_int_equal(config->api.drain_timeout, 10 * NS_PER_SEC);
 	assert_string_equal(config->runtime.default_runtime, "crun");
 	assert_int_equal(config->runtime.cgroup_manager, CONFIG_CGROUPFS);
@@ -221,6 +224,8 @@ static void test_wrong_types(void **state UNUSED)
 	check_error("[crisp]\nroot = 1\n", "crisp.toml:2: crisp.root: a string expected, not an integer");
 	check_error("[crisp.api]\nworkers_max = \"9\"\n",
 		    "crisp.toml:2: crisp.api.workers_max: an integer expected, not a string");
+	check_error("[crisp.api]\nstream_address = \"localhost\"\n",
+		    "crisp.toml:2: crisp.api.stream_address: \"localhost\" is not an IP address");
 	check_error("[crisp.api]\ndrain_timeout = 10\n",
 		    "crisp.toml:2: crisp.api.drain_timeout: a string expected, not an integer");
 	check_error("[crisp.image]\nsync = 1\n",
