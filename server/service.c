@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "sandbox/userns.h"
 
-#define POOL_IDLE (10 * NS_PER_SEC)
+#define POOL_IDLE NS_PER_SEC
 
 enum { POOL_QUEUE = 4096 };
 

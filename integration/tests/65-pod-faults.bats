@@ -91,7 +91,8 @@ run_request() {
 
 # What a reboot takes away: processes, mounts, /run; and a new boot id.
 reboot() {
-	local mount
+	local mount runtimes
+	mapfile -t runtimes < <(find /run/crisp -mindepth 1 -maxdepth 1 -name '*run*' -printf '%f\n')
 	stop_server KILL
 	pgrep 'conmon|crisp-pause' | xargs -r kill -KILL
 	# A container is killed with its PID namespace, and conmon is not there to reap: the shell that is PID 1 here does.
@@ -100,6 +101,8 @@ reboot() {
 	awk -v root="$CRISP_ROOT/" '$5 ~ "^/run/crisp/" || ($5 ~ "^" root && $5 != root) { print $5 }' /proc/self/mountinfo | sort -r |
 		while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
 	find /run/crisp -mindepth 1 -delete
+	# The runtimes' own folders, which they make once, are there again as the census knows them.
+	mkdir -p "${runtimes[@]/#//run/crisp/}"
 	ip -o link show type veth | sed -E 's/^[0-9]+: ([^@:]+).*/\1/' | while read -r link; do ip link del "$link"; done
 	cat /proc/sys/kernel/random/uuid >"$BATS_TEST_TMPDIR/boot_id"
 	mount --bind "$BATS_TEST_TMPDIR/boot_id" /proc/sys/kernel/random/boot_id
