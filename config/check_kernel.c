@@ -64,11 +64,7 @@ static bool has_clone3(void)
 
 static bool has_into_cgroup(void)
 {
-	struct utsname name;
-	struct program_version version;
-
-	return has_clone3() && uname(&name) == 0 && program_version_parse(name.release, &version) &&
-	       !program_version_before(version, 5, 7, 0);
+	return has_clone3() && kernel_at_least(5, 7);
 }
 
 static bool has_mount_api(void)

@@ -132,14 +132,11 @@ static int decode_choice(const struct decoding *decoding, int *ret)
 	if (strlen(text) != decoding->value->string.len)
 		return refuse(decoding, text, "is followed by a NUL byte");
 	for (const struct config_choice *choice = decoding->key->choices; choice->text; choice++) {
-		if (str_eq(choice->text, text) && choice->refused)
-			return refuse(decoding, text, choice->refused);
 		if (str_eq(choice->text, text)) {
 			*ret = choice->value;
 			return 0;
 		}
-		if (!choice->refused)
-			str_addf(&why, " %s", choice->text);
+		str_addf(&why, " %s", choice->text);
 	}
 	return refuse(decoding, text, str_get(&why));
 }
@@ -233,7 +230,7 @@ static void print_choice(const struct config_key *key, int value, struct str *ou
 {
 	const struct config_choice *choice = key->choices;
 
-	while (choice->text && (choice->value != value || choice->refused))
+	while (choice->text && choice->value != value)
 		choice++;
 	assert(choice->text);
 	toml_quote(out, choice->text);

@@ -39,7 +39,6 @@ enum config_type {
 struct config_choice {
 	const char *text; /* NULL ends the list */
 	int value;
-	const char *refused; /* why this known word can't be used (yet), or NULL */
 };
 
 struct config_key {

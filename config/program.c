@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/spawn.h"
@@ -122,4 +123,13 @@ bool program_version_before(struct program_version version, int major, int minor
 	if (version.minor != minor)
 		return version.minor < minor;
 	return version.patch < patch;
+}
+
+bool kernel_at_least(int major, int minor)
+{
+	struct program_version version;
+	struct utsname name;
+
+	return uname(&name) == 0 && program_version_parse(name.release, &version) &&
+	       !program_version_before(version, major, minor, 0);
 }

@@ -33,5 +33,7 @@ int program_version_line(const char *path, const struct ctx *ctx, char **ret, st
 /* The first N.N or N.N.N in a line: "crun version 1.8.1" is 1.8.1. False when there is none. */
 bool program_version_parse(const char *line, struct program_version *ret) MUST_CHECK;
 bool program_version_before(struct program_version version, int major, int minor, int patch);
+/* The same for the running kernel (uname(2)'s release). False when it cannot be told. */
+bool kernel_at_least(int major, int minor);
 
 #endif

@@ -235,6 +235,27 @@ char *cgroup_runtime_path(const char *pod_path, const char *id)
 					      : cgroup_container_path(pod_path, id);
 }
 
+/* "cpu,cpuacct" has the controller "cpu". */
+static bool has_controller(const struct cgroup_hierarchy *hierarchy, const char *controller)
+{
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+
+	if (hierarchy->unified)
+		return false;
+	strv_split(&names, hierarchy->name, ',');
+	return strv_has(&names, controller);
+}
+
+const struct cgroup_hierarchy *cgroup_hierarchy_of(const struct cgroups *cgroups, const char *controller)
+{
+	if (cgroups->view == CGROUP_VIEW_V2)
+		return &cgroups->items[0];
+	for (size_t i = 0; i < cgroups->len; i++)
+		if (has_controller(&cgroups->items[i], controller))
+			return &cgroups->items[i];
+	return NULL;
+}
+
 int cgroup_hierarchy_open(const struct cgroup_hierarchy *hierarchy, const char *path)
 {
 	assert(path[0] == '/');

@@ -23,6 +23,9 @@ struct cgroups {
 	size_t len;
 };
 
+/* The one of a controller: on v2 the only one, on v1 NULL where that is not mounted. */
+const struct cgroup_hierarchy *cgroup_hierarchy_of(const struct cgroups *cgroups,
+						   const char *controller) MUST_CHECK;
 /* Opens path (absolute, checked) in one hierarchy; -1 with errno. */
 int cgroup_hierarchy_open(const struct cgroup_hierarchy *hierarchy, const char *path) MUST_CHECK;
 

@@ -48,27 +48,6 @@ uint64_t cgroup_weight_of_shares(uint64_t shares)
 	return 1 + (shares - 2) * 9999 / 262142;
 }
 
-/* "cpu,cpuacct" has the controller "cpu". */
-static bool has_controller(const struct cgroup_hierarchy *hierarchy, const char *controller)
-{
-	CLEANUP(strv_done) struct strv names = STRV_INIT;
-
-	if (hierarchy->unified)
-		return false;
-	strv_split(&names, hierarchy->name, ',');
-	return strv_has(&names, controller);
-}
-
-static const struct cgroup_hierarchy *hierarchy_of(const struct cgroups *cgroups, const char *controller)
-{
-	if (cgroups->view == CGROUP_VIEW_V2)
-		return &cgroups->items[0];
-	for (size_t i = 0; i < cgroups->len; i++)
-		if (has_controller(&cgroups->items[i], controller))
-			return &cgroups->items[i];
-	return NULL;
-}
-
 /* Is a limit in force? The v1 memory controller's "none" is the largest multiple of a page. */
 static bool limits(const char *text)
 {
@@ -91,7 +70,7 @@ static int add(struct writes *writes, const char *controller, const char *file, 
 	       struct err *err)
 {
 	CLEANUP(freep) char *value = value_take;
-	const struct cgroup_hierarchy *hierarchy = hierarchy_of(writes->cgroups, controller);
+	const struct cgroup_hierarchy *hierarchy = cgroup_hierarchy_of(writes->cgroups, controller);
 	struct err ignored;
 
 	if (!value)
@@ -169,7 +148,7 @@ static int add_cpu_v2(struct writes *writes, const json_t *cpu, struct err *err)
 /* The number in a file of the memory cgroup; 0 when there is none. */
 static uint64_t memory_number(const struct cgroups *cgroups, const char *path, const char *file)
 {
-	const struct cgroup_hierarchy *hierarchy = hierarchy_of(cgroups, "memory");
+	const struct cgroup_hierarchy *hierarchy = cgroup_hierarchy_of(cgroups, "memory");
 	CLEANUP(fd_closep) int dir = hierarchy ? cgroup_hierarchy_open(hierarchy, path) : -1;
 	CLEANUP(freep) char *content = NULL;
 	uint64_t ret = 0;

@@ -24,18 +24,6 @@ static bool is_in(const char *where, const char *path)
 	return false;
 }
 
-static bool has_hierarchy(const struct cgroups *cgroups, const char *controller)
-{
-	for (size_t i = 0; i < cgroups->len; i++) {
-		CLEANUP(strv_done) struct strv names = STRV_INIT;
-
-		strv_split(&names, cgroups->items[i].name, ',');
-		if (strv_has(&names, controller))
-			return true;
-	}
-	return false;
-}
-
 /* controllers: "" on v2. The v1 hierarchies that only the OCI runtime knows whether to use do not count. */
 static bool limits_something(const struct cgroups *cgroups, const char *controllers)
 {
@@ -46,7 +34,7 @@ static bool limits_something(const struct cgroups *cgroups, const char *controll
 		return !*controllers;
 	strv_split(&names, controllers, ',');
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (strv_has(&names, known[i]) && has_hierarchy(cgroups, known[i]))
+		if (strv_has(&names, known[i]) && cgroup_hierarchy_of(cgroups, known[i]))
 			return true;
 	return false;
 }

@@ -10,24 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "config/program.h"
 #include "sandbox/capabilities.h"
 
 static const char cgroup_mount[] = "/sys/fs/cgroup";
-
-static bool kernel_at_least(unsigned int major, unsigned int minor)
-{
-	unsigned int have_major, have_minor;
-	struct utsname name;
-
-	if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &have_major, &have_minor) != 2)
-		return false;
-	return have_major > major || (have_major == major && have_minor >= minor);
-}
 
 static bool has_word(const char *list, const char *word)
 {

@@ -118,10 +118,15 @@ static json_t *namespaces_json(struct spec_context *context, struct err *err)
 	return namespaces;
 }
 
+json_t *spec_mapping(uint32_t container, uint32_t host, uint32_t length)
+{
+	return json_pack("{s:I, s:I, s:I}", "containerID", (json_int_t)container, "hostID", (json_int_t)host,
+			 "size", (json_int_t)length);
+}
+
 static json_t *mapping_json(const struct userns_range *range)
 {
-	return json_pack("[{s:I, s:I, s:I}]", "containerID", (json_int_t)range->container, "hostID",
-			 (json_int_t)range->host, "size", (json_int_t)range->length);
+	return json_pack("[o]", spec_mapping(range->container, range->host, range->length));
 }
 
 static json_t *paths_json(struct spec_context *context, char *const *paths, size_t len)

@@ -235,10 +235,8 @@ static json_t *mappings_json(Cri__IDMapping *const *items, size_t len)
 	json_t *array = json_array();
 
 	for (size_t i = 0; i < len; i++)
-		json_array_append_new(array, json_pack("{s:I, s:I, s:I}", "containerID",
-						       (json_int_t)items[i]->container_id, "hostID",
-						       (json_int_t)items[i]->host_id, "size",
-						       (json_int_t)items[i]->length));
+		json_array_append_new(
+			array, spec_mapping(items[i]->container_id, items[i]->host_id, items[i]->length));
 	return array;
 }
 

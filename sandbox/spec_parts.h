@@ -36,6 +36,9 @@ json_t *spec_textf(struct spec_context *context, const char *fmt, ...) PRINTF(2,
  * without doubled and trailing slashes. INVALID_ARGUMENT names `what`. */
 int spec_path_clean(const char *path, const char *what, char **ret, struct err *err) MUST_CHECK;
 
+/* One of uidMappings or gidMappings. */
+json_t *spec_mapping(uint32_t container, uint32_t host, uint32_t length);
+
 /* spec_process.c: "process". */
 int spec_process_check(const struct spec_input *input, struct err *err) MUST_CHECK;
 int spec_process(struct spec_context *context, json_t **ret, struct err *err) MUST_CHECK;

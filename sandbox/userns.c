@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/str.h"
+#include "config/program.h"
 
 bool userns_of(const Cri__UserNamespace *options, struct userns *ret)
 {
@@ -154,9 +154,5 @@ static bool switched_off(void)
 
 bool userns_supported(void)
 {
-	struct utsname name;
-	unsigned int major, minor;
-
-	return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-	       (major > 5 || (major == 5 && minor >= 19)) && !switched_off();
+	return kernel_at_least(5, 19) && !switched_off();
 }

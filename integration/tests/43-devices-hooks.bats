@@ -133,7 +133,9 @@ create_request() { # FILTER
 	local container
 	container=$(run_container "$POD" here one "$OWN_PID")
 	is "$(in_container "$container" grep 'Max open files' /proc/1/limits | xargs)" "Max open files 512 600 files"
-	is "$(in_container "$container" sh -c 'ulimit -n; ulimit -H -n; ulimit -c' | xargs)" "512 600 0" "of an exec"
+	is "$(in_container "$container" sh -c 'ulimit -H -n; ulimit -c' | xargs)" "600 0" "of an exec"
+	# Debian's runc 1.1.5 is built with a Go that may raise an exec's soft limit to the hard one and not take that back.
+	[ "${HANDLER:-}" = runc ] || is "$(in_container "$container" sh -c 'ulimit -n')" 512 "of an exec"
 	is "$(in_container "$container" sh -c 'cat /etc/localtime | md5sum')" "$(md5sum </usr/share/zoneinfo/Asia/Tokyo)"
 	run in_container "$container" sh -c 'echo x >/etc/localtime'
 	[ "$status" -ne 0 ]

@@ -5,22 +5,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "image/pinned.h"
-
-static atomic_int syncs;
-static atomic_bool sync_fails;
-
-/* Instead of libc's. */
-int syncfs(int fd) /* NOLINT: its name is the point */
-{
-	syncs++;
-	if (!sync_fails)
-		return (int)syscall(SYS_syncfs, fd);
-	errno = EIO;
-	return -1;
-}
+#include "test/image/fake_sync.h"
 
 static void test_names(void **state)
 {

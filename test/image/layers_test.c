@@ -5,11 +5,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 
 #include "base/clock.h"
 #include "image/layers.h"
+#include "test/image/fake_sync.h"
 
 struct scene {
 	struct scratch scratch;
@@ -18,19 +18,6 @@ struct scene {
 	struct digest chains[3]; /* each on top of the one before */
 	struct ctx ctx;
 };
-
-static atomic_int syncs;
-static atomic_bool sync_fails;
-
-/* Instead of libc's. */
-int syncfs(int fd) /* NOLINT: its name is the point */
-{
-	syncs++;
-	if (!sync_fails)
-		return (int)syscall(SYS_syncfs, fd);
-	errno = EIO;
-	return -1;
-}
 
 static int setup(void **state)
 {

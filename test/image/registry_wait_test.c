@@ -155,13 +155,6 @@ static void test_drip_blob(void **state)
 	assert_between((long long)asked(scene, "GET"), 2, 10);
 }
 
-static void *cancel_soon(void *data)
-{
-	usleep(100000);
-	ctx_cancel(data);
-	return NULL;
-}
-
 static void test_cancel(void **state)
 {
 	struct scene *scene = *state;

@@ -348,13 +348,6 @@ static void test_stall(void **state)
 	assert_false(atomic_load(&plan.stall));
 }
 
-static void *cancel_soon(void *data)
-{
-	usleep(100000);
-	ctx_cancel(data);
-	return NULL;
-}
-
 /* The reader waits for a part that stalls. */
 static void test_cancel(void **state)
 {

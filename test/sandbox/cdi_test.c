@@ -1,25 +1,15 @@
 /* CDI: files trusted and refused, names found and not found, and what comes of it in config.json. */
-#include "spec_fixture.h"
+#include "doc_scene.h"
 
 #include <sys/sysmacros.h>
 
 #include "sandbox/cdi.h"
 #include "sandbox/doc_dir.h"
 
-static struct fixture f;
-static char *first, *second; /* directories, the second wins */
-static const char *dirs[3];
-
 static int setup(void **state)
 {
 	(void)state;
-	fixture_open(&f);
-	first = xasprintf("%s/first", f.dir);
-	second = xasprintf("%s/second", f.dir);
-	assert_int_equal(mkdir(first, 0755), 0);
-	assert_int_equal(mkdir(second, 0755), 0);
-	dirs[0] = first;
-	dirs[1] = second;
+	scene_open();
 	f.settings->runtime.cdi_spec_dirs = (struct config_strings){ dirs, 2 };
 	f.input.cdi = cdi_new(f.settings);
 	return 0;
@@ -29,20 +19,8 @@ static int teardown(void **state)
 {
 	(void)state;
 	cdi_free(f.input.cdi);
-	free(first);
-	free(second);
-	fixture_close(&f);
+	scene_close();
 	return 0;
-}
-
-static void put(const char *dir, const char *name, const char *text)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct err err = { 0 };
-
-	if (file_replace_volatile(fd, name, text, strlen(text), 0644, &err) < 0)
-		fail_msg("%s", err.text);
-	close(fd);
 }
 
 /* A spec of vendor.com/test with one device that has these edits. */

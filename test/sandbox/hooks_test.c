@@ -1,25 +1,15 @@
 /* Hook files: conditions, order, refusals; and what the configuration gives to every container. */
-#include "spec_fixture.h"
+#include "doc_scene.h"
 
 #include <sys/resource.h>
 
 #include "sandbox/hooks.h"
 #include "sandbox/hooks_entry.h"
 
-static struct fixture f;
-static char *first, *second;
-static const char *dirs[3];
-
 static int setup(void **state)
 {
 	(void)state;
-	fixture_open(&f);
-	first = xasprintf("%s/first", f.dir);
-	second = xasprintf("%s/second", f.dir);
-	assert_int_equal(mkdir(first, 0755), 0);
-	assert_int_equal(mkdir(second, 0755), 0);
-	dirs[0] = first;
-	dirs[1] = second;
+	scene_open();
 	f.settings->runtime.hooks_dir = (struct config_strings){ dirs, 2 };
 	f.input.hooks = hooks_new(f.settings);
 	return 0;
@@ -29,20 +19,8 @@ static int teardown(void **state)
 {
 	(void)state;
 	hooks_free(f.input.hooks);
-	free(first);
-	free(second);
-	fixture_close(&f);
+	scene_close();
 	return 0;
-}
-
-static void put(const char *dir, const char *name, const char *text)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct err err = { 0 };
-
-	if (file_replace_volatile(fd, name, text, strlen(text), 0644, &err) < 0)
-		fail_msg("%s", err.text);
-	close(fd);
 }
 
 static void put_hook(const char *dir, const char *name, const char *path, const char *when)
