@@ -40,6 +40,7 @@ enum lock_rank {
 	LOCK_SECCOMP,    /* compiled profiles */
 	LOCK_DOCS,       /* CDI specs and hooks as last read */
 	LOCK_EVENTS,     /* event subscribers */
+	LOCK_FEED,       /* what waits for one subscriber (server/grpc/feed.h) */
 	LOCK_STREAMING,  /* streaming: tokens, sessions */
 	LOCK_FLIGHT,     /* joined requests (base/flight.h) */
 	LOCK_GATE,       /* per-object queues (base/gate.h) */

@@ -2,19 +2,15 @@
  * A call is a chain of events, each of which starts the next: accept() -> receive() -> run(), here or on a
  * worker -> finish(). Beside the chain stands the close event, which gRPC delivers exactly once when the
  * stream is over, for whatever reason; it cancels the context unless the answer was sent.
- *
- * Every outstanding event and a running worker hold one reference; whoever drops the last frees the call.
- * Taking a reference before an event is asked for and reading it when the event has happened is also what
- * orders memory between the threads: gRPC does so too, but invisibly to ThreadSanitizer.
  */
-#include "server/grpc/call.h"
+#include "server/grpc/call_state.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/message.h"
-#include "server/grpc/calls.h"
+#include "server/grpc/feed.h"
 #include "server/grpc/payload.h"
 #include "server/grpc/record.h"
 #include "server/grpc/status_text.h"
@@ -22,38 +18,12 @@
 /* gRPC ends a call at its deadline by cancelling it, by a clock that is read a moment earlier than ours. */
 #define DEADLINE_SLACK (20 * NS_PER_MS)
 
-struct call {
-	struct calls *calls;
-	struct calls_entry entry;
-	grpc_completion_queue *queue;
-	grpc_call *core;
-	grpc_call_details details;
-	grpc_metadata_array metadata;
-	grpc_byte_buffer *request;
-	int cancelled; /* written by gRPC before the close event */
-	atomic_uint refs;
-
-	const struct method *method;
-	struct ctx ctx;
-	bool started; /* ctx and entry are in use */
-	struct arena *arena;
-	int64_t began;
-	bool headers_sent;
-
-	struct call_event accepted, received, closed, sent, finished;
-
-	/* call_send() waits for its event */
-	struct lock lock;
-	struct cond send_over;
-	bool sending, sent_ok; /* under lock */
-};
-
-static void call_ref(struct call *call)
+void call_ref(struct call *call)
 {
 	atomic_fetch_add(&call->refs, 1);
 }
 
-static void call_unref(struct call *call)
+void call_unref(struct call *call)
 {
 	if (atomic_fetch_sub(&call->refs, 1) != 1)
 		return;
@@ -61,6 +31,7 @@ static void call_unref(struct call *call)
 		calls_remove(call->calls, &call->entry);
 		ctx_done(&call->ctx);
 	}
+	feed_unref(call->feed);
 	arena_free(call->arena);
 	if (call->request)
 		grpc_byte_buffer_destroy(call->request);
@@ -73,8 +44,7 @@ static void call_unref(struct call *call)
 	free(call);
 }
 
-/* The call behind an event, with everything visible that was written before the event was asked for. */
-static struct call *event_call(const struct call_event *event)
+struct call *call_of_event(const struct call_event *event)
 {
 	unsigned int refs = atomic_load(&event->call->refs);
 
@@ -82,8 +52,7 @@ static struct call *event_call(const struct call_event *event)
 	return event->call;
 }
 
-/* Asks for an event that comes when all ops are done. It holds a reference. */
-static void start(struct call *call, const grpc_op *ops, size_t count, struct call_event *event)
+void call_start(struct call *call, const grpc_op *ops, size_t count, struct call_event *event)
 {
 	grpc_call_error error;
 
@@ -114,9 +83,9 @@ size_t call_answer_max(const struct call *call)
 
 /* ---- the answer ---- */
 
-static void on_finished(struct call_event *event, bool ok UNUSED)
+static void on_done(struct call_event *event, bool ok UNUSED)
 {
-	call_unref(event_call(event));
+	call_unref(call_of_event(event));
 }
 
 /* A call that gRPC ended for its deadline is left to its own clock: waiters then say what happened, and
@@ -128,8 +97,7 @@ static bool past_deadline(const struct call *call)
 	return deadline != NO_DEADLINE && clock_mono() + DEADLINE_SLACK >= deadline;
 }
 
-/* What the client is told; a cancellation of ours or of the clock is given its true name. */
-static void settle(struct call *call, struct err *err)
+void call_settle(struct call *call, struct err *err)
 {
 	if (err->code == RPC_OK || err->code > RPC_UNAUTHENTICATED)
 		err_set(err, RPC_INTERNAL, "%s failed without a reason",
@@ -144,8 +112,7 @@ static void settle(struct call *call, struct err *err)
 	}
 }
 
-/* Sends status and, when err is NULL, the answer (NULL: a stream, whose messages went before). */
-static void finish(struct call *call, grpc_byte_buffer *answer, const struct err *err)
+void call_finish(struct call *call, grpc_byte_buffer *answer, const struct err *err)
 {
 	grpc_slice text = err ? status_text(err->text) : grpc_empty_slice();
 	grpc_op ops[3] = { 0 };
@@ -161,21 +128,30 @@ static void finish(struct call *call, grpc_byte_buffer *answer, const struct err
 	ops[count].data.send_status_from_server.status = err ? (grpc_status_code)err->code : GRPC_STATUS_OK;
 	ops[count].data.send_status_from_server.status_details = err ? &text : NULL;
 	ops[count++].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
-	start(call, ops, count, &call->finished);
+	call_start(call, ops, count, &call->finished);
 	if (answer)
 		grpc_byte_buffer_destroy(answer);
 	grpc_slice_unref(text);
 }
 
+void call_cut(struct call *call, const struct err *err)
+{
+	grpc_slice text = status_text(err->text);
+	CLEANUP(freep) char *line = grpc_slice_to_c_string(text);
+
+	grpc_call_cancel_with_status(call->core, (grpc_status_code)err->code, line, NULL);
+	grpc_slice_unref(text);
+}
+
 static void refuse(struct call *call, struct err *err)
 {
-	settle(call, err);
-	finish(call, NULL, err);
+	call_settle(call, err);
+	call_finish(call, NULL, err);
 }
 
 static void on_sent(struct call_event *event, bool ok)
 {
-	struct call *call = event_call(event);
+	struct call *call = call_of_event(event);
 
 	lock_take(&call->lock);
 	call->sending = false;
@@ -185,17 +161,33 @@ static void on_sent(struct call_event *event, bool ok)
 	call_unref(call);
 }
 
-static bool wait_sent(struct call *call)
+/* Until the message is on its way; false when the client has gone. One that takes nothing for too long is cut
+ * off: *stalled. */
+static bool wait_sent(struct call *call, bool *stalled)
 {
+	int64_t deadline = clock_deadline_in(call->calls->stall_max);
 	bool ok;
 
 	lock_take(&call->lock);
-	while (call->sending) /* ends with the stream at the latest: gRPC fails the batch of a cancelled call
-			       */
-		cond_wait(&call->send_over, &call->lock);
+	while (call->sending && cond_wait_until(&call->send_over, &call->lock, deadline))
+		;
+	*stalled = call->sending;
 	ok = call->sent_ok;
 	lock_drop(&call->lock);
-	return ok;
+	return ok && !*stalled;
+}
+
+/* gRPC fails the message of a call that is cut. */
+static int give_up(struct call *call, struct err *err)
+{
+	err_set(err, RPC_RESOURCE_EXHAUSTED, "the client took nothing for %lld seconds",
+		(long long)(call->calls->stall_max / NS_PER_SEC));
+	call_cut(call, err);
+	lock_take(&call->lock);
+	while (call->sending)
+		cond_wait(&call->send_over, &call->lock);
+	lock_drop(&call->lock);
+	return -1;
 }
 
 int call_send(struct call *call, ProtobufCMessage *message, struct err *err)
@@ -203,6 +195,7 @@ int call_send(struct call *call, ProtobufCMessage *message, struct err *err)
 	grpc_byte_buffer *buffer;
 	grpc_op ops[2] = { 0 };
 	size_t count = 0;
+	bool stalled;
 
 	assert(call->method->rpc->streaming);
 	if (ctx_check(&call->ctx, call->method->rpc->method, err) < 0)
@@ -218,11 +211,13 @@ int call_send(struct call *call, ProtobufCMessage *message, struct err *err)
 	lock_take(&call->lock);
 	call->sending = true;
 	lock_drop(&call->lock);
-	start(call, ops, count, &call->sent);
+	call_start(call, ops, count, &call->sent);
 	grpc_byte_buffer_destroy(buffer);
-	if (!wait_sent(call))
-		return err_set(err, RPC_CANCELLED, "%s: the client has gone", call->method->rpc->method);
-	return 0;
+	if (wait_sent(call, &stalled))
+		return 0;
+	if (stalled)
+		return give_up(call, err);
+	return err_set(err, RPC_CANCELLED, "%s: the client has gone", call->method->rpc->method);
 }
 
 /* ---- the work ---- */
@@ -250,6 +245,7 @@ static int serve(struct call *call, struct exchange *exchange, struct err *err)
 		return -1;
 	grpc_byte_buffer_destroy(call->request);
 	call->request = NULL;
+	call->asked = exchange->request;
 	record_request(rpc, exchange->request);
 	if (!rpc->handle)
 		return err_set(err, RPC_UNIMPLEMENTED, "crispd does not implement %s yet", rpc->method);
@@ -264,6 +260,16 @@ static int serve(struct call *call, struct exchange *exchange, struct err *err)
 	return payload_write(exchange->answer, call->calls->send_max, &exchange->bytes, err);
 }
 
+/* A handler that fails after it has started a feed ends that; one whose feed did not start ends the call. */
+static bool left_to_feed(struct call *call, int result, const struct err *err)
+{
+	bool started = feed_started(call->feed);
+
+	if (started && result < 0)
+		feed_end(call->feed, err);
+	return started;
+}
+
 static void run(struct call *call)
 {
 	struct exchange exchange = { 0 };
@@ -273,15 +279,17 @@ static void run(struct call *call)
 
 	call->arena = arena_new(CALL_ARENA_MAX);
 	result = serve(call, &exchange, &err);
+	if (call->feed && left_to_feed(call, result, &err))
+		return;
 	if (result < 0)
-		settle(call, &err);
+		call_settle(call, &err);
 	record = (struct record){ .rpc = call->method->rpc,
 				  .request = exchange.request,
 				  .answer = result < 0 ? NULL : exchange.answer,
 				  .err = result < 0 ? &err : NULL,
 				  .began = call->began };
 	record_result(&record);
-	finish(call, exchange.bytes, result < 0 ? &err : NULL);
+	call_finish(call, exchange.bytes, result < 0 ? &err : NULL);
 }
 
 /* On a worker, which holds a reference. */
@@ -310,7 +318,7 @@ static void hand_to_worker(struct call *call)
 
 static void on_received(struct call_event *event, bool ok)
 {
-	struct call *call = event_call(event);
+	struct call *call = call_of_event(event);
 	struct err err = { 0 };
 
 	if (!ok || !call->request) {
@@ -331,15 +339,22 @@ static void receive(struct call *call)
 	grpc_op op = { .op = GRPC_OP_RECV_MESSAGE };
 
 	op.data.recv_message.recv_message = &call->request;
-	start(call, &op, 1, &call->received);
+	call_start(call, &op, 1, &call->received);
 }
 
 static void on_closed(struct call_event *event, bool ok UNUSED)
 {
-	struct call *call = event_call(event);
+	struct call *call = call_of_event(event);
+	struct feed *feed;
 
 	if (call->cancelled && !past_deadline(call))
 		ctx_cancel(&call->ctx);
+	lock_take(&call->lock);
+	call->over = true;
+	feed = call->feed;
+	lock_drop(&call->lock);
+	if (feed)
+		feed_closed(feed);
 	call_unref(call);
 }
 
@@ -348,7 +363,7 @@ static void watch_close(struct call *call)
 	grpc_op op = { .op = GRPC_OP_RECV_CLOSE_ON_SERVER };
 
 	op.data.recv_close_on_server.cancelled = &call->cancelled;
-	start(call, &op, 1, &call->closed);
+	call_start(call, &op, 1, &call->closed);
 }
 
 static int64_t deadline_of(const grpc_call_details *details)
@@ -393,7 +408,7 @@ static void begin(struct call *call)
 
 static void on_accepted(struct call_event *event, bool ok)
 {
-	struct call *call = event_call(event);
+	struct call *call = call_of_event(event);
 
 	if (ok) {
 		call_accept(call->calls, call->queue);
@@ -413,7 +428,8 @@ static struct call *call_new(struct calls *calls, grpc_completion_queue *queue)
 	call->received = (struct call_event){ on_received, call };
 	call->closed = (struct call_event){ on_closed, call };
 	call->sent = (struct call_event){ on_sent, call };
-	call->finished = (struct call_event){ on_finished, call };
+	call->opened = (struct call_event){ on_done, call };
+	call->finished = (struct call_event){ on_done, call };
 	grpc_call_details_init(&call->details);
 	grpc_metadata_array_init(&call->metadata);
 	lock_init(&call->lock, "call", LOCK_SERVER);

@@ -11,8 +11,9 @@ void calls_init(struct calls *calls)
 	lock_init(&calls->lock, "calls", LOCK_SERVER);
 	cond_init(&calls->fewer);
 	list_init(&calls->list);
+	list_init(&calls->feeds);
 	calls->count = calls->served = calls->asked = 0;
-	calls->cancelled = false;
+	calls->cancelled = calls->feeds_stopped = false;
 }
 
 void calls_done(struct calls *calls)

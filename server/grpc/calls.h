@@ -29,6 +29,7 @@ struct calls {
 	struct service *service;
 	size_t recv_max, send_max; /* bytes of one message */
 	size_t count_max;          /* calls at once; beyond: RESOURCE_EXHAUSTED */
+	int64_t stall_max;         /* ns: call_send() gives a client up that takes nothing for as long */
 
 	struct lock lock;
 	struct cond fewer;
@@ -37,6 +38,10 @@ struct calls {
 	size_t served;    /* arrived since calls_take_served(), under lock */
 	size_t asked;     /* events outstanding for calls that have not arrived, under lock */
 	bool cancelled;   /* under lock */
+
+	/* feed.c's */
+	struct list feeds;  /* under lock */
+	bool feeds_stopped; /* under lock */
 };
 
 struct calls_entry {

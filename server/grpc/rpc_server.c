@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "server/grpc/call.h"
 #include "server/grpc/calls.h"
+#include "server/grpc/feed.h"
 
 enum {
 	STREAMS_MAX = 1024,            /* of one connection */
@@ -36,6 +37,8 @@ enum {
 	READ_CHUNK = 4096,             /* first read of a connection; grows with what arrives */
 	THREAD_STACK = 1024 * 1024,    /* address space; only what is touched costs memory */
 };
+
+#define STALL_MAX (60 * NS_PER_SEC)
 
 struct poller {
 	struct rpc_server *server;
@@ -189,6 +192,7 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options, stru
 	server->calls.recv_max = options->recv_max;
 	server->calls.send_max = options->send_max;
 	server->calls.count_max = options->calls_max;
+	server->calls.stall_max = options->stall_max ? options->stall_max : STALL_MAX;
 	server->plain = grpc_insecure_server_credentials_create();
 	make_queues(server, thread_count(options->threads));
 	grpc_server_start(server->calls.core);
@@ -234,6 +238,7 @@ bool rpc_server_stop(struct rpc_server *server, int64_t cancel_at, int64_t deadl
 
 	assert(!server->stopped);
 	grpc_server_shutdown_and_notify(server->calls.core, over, server);
+	feeds_stop(&server->calls);
 	ended = calls_wait(&server->calls, false, cancel_at);
 	if (!ended) {
 		calls_cancel(&server->calls);

@@ -29,6 +29,7 @@ struct rpc_server_options {
 	size_t recv_max, send_max; /* bytes of one message */
 	size_t calls_max;          /* in progress at once */
 	size_t threads;            /* 0: one per CPU, at most RPC_SERVER_THREADS_MAX */
+	int64_t stall_max;         /* ns without progress until a stream's client is given up; 0: a minute */
 	int64_t heartbeat;         /* ns: how often idle threads show that they live; 0: never */
 };
 
@@ -44,10 +45,10 @@ size_t rpc_server_take_served(struct rpc_server *server);
 /* Has every thread been round since `since` (clock_mono())? Meaningful with a heartbeat. */
 bool rpc_server_alive(const struct rpc_server *server, int64_t since);
 /*
- * Ends the service: new calls are refused and clients told to go away at once, calls in progress may end
- * until `cancel_at`, are then cancelled, and have until `deadline` to answer that. True when all have ended;
- * else the server can't be freed and the process should exit. Blocks; once, and not on the loop's thread
- * (handlers need the loop).
+ * Ends the service: new calls are refused and clients told to go away at once, feeds end, calls in progress
+ * may end until `cancel_at`, are then cancelled, and have until `deadline` to answer that. True when all have
+ * ended; else the server can't be freed and the process should exit. Blocks; once, and not on the loop's
+ * thread (handlers need the loop).
  */
 bool rpc_server_stop(struct rpc_server *server, int64_t cancel_at, int64_t deadline);
 /* While rpc_server_stop() waits: cancels what is left now. */

@@ -104,6 +104,35 @@ static void test_stream_cancelled(void **data)
 	await(&running, 0);
 }
 
+static int setup_impatient(void **data)
+{
+	struct fixture_options impatient = usual;
+
+	impatient.stall_max = 300 * NS_PER_MS;
+	return setup_with(data, &impatient);
+}
+
+/* A client that stops reading is told so, and its worker is free again. */
+static void test_stream_stalled(void **data)
+{
+	struct state *state = *data;
+	struct client *idle = client_new(fixture_socket(state->fixture), false);
+	struct client_call *call =
+		client_start(idle, &(struct client_request){ .path = RUNTIME("StreamPodSandboxes") });
+	struct client_answer answer;
+
+	client_sent(call);
+	await(&seen_code, RPC_RESOURCE_EXHAUSTED);
+	await(&running, 0);
+	client_finish(call, &answer);
+	assert_int_equal(answer.code, RPC_RESOURCE_EXHAUSTED);
+	assert_non_null(strstr(answer.text, "took nothing"));
+	assert_true(answer.messages > 0);
+	client_answer_done(&answer);
+	client_free(idle);
+	assert_connected(state->client);
+}
+
 static void test_concurrent(void **data)
 {
 	enum { CALLS = 200 };
@@ -270,6 +299,7 @@ int main(void)
 		WITH(test_disconnect, setup),
 		WITH(test_stream, setup),
 		WITH(test_stream_cancelled, setup),
+		WITH(test_stream_stalled, setup_impatient),
 		WITH(test_concurrent, setup),
 		WITH(test_connections, setup),
 		WITH(test_busy_workers, setup_narrow),

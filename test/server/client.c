@@ -29,6 +29,7 @@ struct client_call {
 	grpc_status_code code;
 	grpc_slice text;
 	int pending;
+	bool unread;
 };
 
 static char tag_send, tag_receive, tag_status;
@@ -43,6 +44,8 @@ struct client *client_new(const char *socket, bool compress)
 		  .key = (char *)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
 		  .value.integer = -1 },
 		{ .type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_ENABLE_RETRIES, .value.integer = 0 },
+		/* windows stay small, so that who does not read soon holds up the sender */
+		{ .type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_HTTP2_BDP_PROBE, .value.integer = 0 },
 		{ .type = GRPC_ARG_INTEGER,
 		  .key = (char *)GRPC_ARG_MAX_METADATA_SIZE,
 		  .value.integer = 1 << 20 },
@@ -190,9 +193,25 @@ static void drop(struct client_call *call)
 	free(call);
 }
 
+void client_sent(struct client_call *call)
+{
+	grpc_event event;
+
+	do {
+		event = grpc_completion_queue_next(call->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+		assert(event.type == GRPC_OP_COMPLETE);
+		call->pending--;
+		call->unread = call->unread || event.tag == &tag_receive;
+	} while (event.tag != &tag_send);
+}
+
 void client_finish(struct client_call *call, struct client_answer *ret)
 {
 	*ret = (struct client_answer){ 0 };
+	if (call->unread && call->received) {
+		keep(call, ret);
+		receive(call);
+	}
 	while (call->pending) {
 		grpc_event event =
 			grpc_completion_queue_next(call->queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);

@@ -41,6 +41,8 @@ struct client *client_new(const char *socket, bool compress);
 void client_free(struct client *client);
 
 struct client_call *client_start(struct client *client, const struct client_request *request);
+/* Waits until the request is on its way: nothing moves on a connection that nobody polls. */
+void client_sent(struct client_call *call);
 void client_cancel(struct client_call *call);
 void client_finish(struct client_call *call, struct client_answer *ret); /* waits, frees */
 void client_answer_done(struct client_answer *answer);

@@ -98,6 +98,7 @@ struct fixture *fixture_new(const struct fixture_options *options)
 					      .send_max = 16 * 1024 * 1024,
 					      .calls_max = options->calls_max ? options->calls_max : 4096,
 					      .threads = 2,
+					      .stall_max = options->stall_max,
 					      .heartbeat = 20 * NS_PER_MS },
 		&err);
 	assert(fixture->server);

@@ -20,6 +20,7 @@ struct fixture_options {
 	const struct rpc *fakes; /* replace the methods they name */
 	size_t fakes_len;
 	size_t calls_max, threads_max, queue_max; /* 0: many */
+	int64_t stall_max;                        /* ns; 0: long */
 	struct service *service;                  /* for call_service(); borrowed, may be NULL */
 };
 
