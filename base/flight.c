@@ -23,6 +23,10 @@
 #include "base/file.h"
 #include "base/map.h"
 
+METRIC(metric_requests_joined, 1, .name = "requests_joined_total",
+       .help = "Requests that waited for the same work in progress instead of doing it again.",
+       .type = METRIC_COUNTER);
+
 struct flight {
 	struct flights *flights;
 	char *key;
@@ -213,6 +217,7 @@ static struct flight *board(struct flights *flights, const struct flight_work *w
 	struct err why;
 
 	if (flight) {
+		metric_add(&metric_requests_joined, 1);
 		free_work_data(work);
 		return flight;
 	}
@@ -223,6 +228,7 @@ static struct flight *board(struct flights *flights, const struct flight_work *w
 	}
 	flight = join_or_add(flights, fresh, work->key);
 	if (flight != fresh) {
+		metric_add(&metric_requests_joined, 1);
 		free_work_data(work);
 		flight_free(fresh);
 	} else if (pool_run(flights->pool, fly, flight, &why) < 0) {

@@ -12,9 +12,12 @@
 
 #include "base/ctx.h"
 #include "base/mem.h"
+#include "base/metric.h"
 #include "base/pool.h"
 
 struct flights;
+
+extern struct metric metric_requests_joined; /* requests that waited for another's run */
 
 struct flight_work {
 	const char *key;

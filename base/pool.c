@@ -224,6 +224,16 @@ int pool_run(struct pool *pool, void (*fn)(void *data), void *data, struct err *
 	return err_errno(err, "pool %s: new thread", pool->name);
 }
 
+struct pool_load pool_load(struct pool *pool)
+{
+	struct pool_load load;
+
+	lock_take(&pool->lock);
+	load = (struct pool_load){ pool->threads, pool->running, pool->queued };
+	lock_drop(&pool->lock);
+	return load;
+}
+
 size_t pool_busy(struct pool *pool)
 {
 	lock_take(&pool->lock);

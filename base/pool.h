@@ -28,6 +28,10 @@ struct pool *pool_new(const struct pool_options *options);
 int pool_run(struct pool *pool, void (*fn)(void *data), void *data, struct err *err) MUST_CHECK;
 /* Tasks running and waiting. */
 size_t pool_busy(struct pool *pool);
+struct pool_load {
+	size_t threads, running, waiting; /* workers; tasks */
+};
+struct pool_load pool_load(struct pool *pool);
 /* Waits until no task runs or waits. False when the deadline (clock_mono() ns or NO_DEADLINE) came first. */
 bool pool_wait_quiet(struct pool *pool, int64_t deadline);
 /* Waits until all accepted tasks have ended, ends the threads, frees. Returns NULL. */

@@ -21,7 +21,7 @@ static const struct {
 };
 
 /* Made by the build, so not in the tree. */
-static const char *const generated[] = { "proto/cri.pb-c.h" };
+static const char *const generated[] = { "proto/cri.pb-c.h", "proto/otlp.pb-c.h" };
 
 static struct strv files = STRV_INIT; /* every .c and .h, from the root */
 static struct str complaints = STR_INIT;
