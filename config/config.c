@@ -228,6 +228,19 @@ static int decode_runtimes(const struct loading *loading, struct config *config)
 	return 0;
 }
 
+static int check_metrics(const struct loading *loading, const struct config_metrics *metrics)
+{
+	const struct toml_value *table = find_table(loading->tree, "crisp.metrics");
+
+	if (str_empty(metrics->metrics_cert) != str_empty(metrics->metrics_key))
+		return toml_fail(table, "crisp.metrics", loading->err,
+				 "metrics_cert and metrics_key belong together");
+	if (metrics->enable_metrics && !metrics->metrics_port && str_empty(metrics->metrics_socket))
+		return toml_fail(table, "crisp.metrics", loading->err,
+				 "enable_metrics needs a metrics_port or a metrics_socket");
+	return 0;
+}
+
 /* What one key alone can't tell. An error stands where the user wrote a key that has part in it. */
 static int check_together(const struct loading *loading, const struct config *config)
 {
@@ -244,7 +257,7 @@ static int check_together(const struct loading *loading, const struct config *co
 			entry = toml_find(crisp, "root");
 		return toml_fail(entry->value, "crisp.runroot", loading->err, "must differ from root");
 	}
-	return 0;
+	return check_metrics(loading, &config->metrics);
 }
 
 static int decode_all(const struct loading *loading, struct config *config)

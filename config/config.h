@@ -82,6 +82,7 @@ struct config_runtimes {             /* [crisp.runtime] */
 	bool device_ownership_from_security_context;
 	const char *seccomp_profile;           /* path of RuntimeDefault's profile (JSON), "": built in */
 	int64_t runtime_timeout;               /* ns for one verb of an OCI runtime */
+	bool enable_pod_events;                /* GetContainerEvents */
 	const struct config_runtime *runtimes; /* in order of first mention; crun and runc always exist */
 	size_t runtimes_len;
 };
@@ -108,6 +109,21 @@ struct config_network { /* [crisp.network] */
 	int64_t cni_timeout;             /* ns for one call of one plugin */
 };
 
+struct config_metrics { /* [crisp.metrics] */
+	bool enable_metrics;
+	struct config_strings metrics_collectors; /* none: all */
+	const char *metrics_host;                 /* numeric */
+	int64_t metrics_port;                     /* 0: no TCP */
+	const char *metrics_socket;               /* unix socket path; "": none */
+	const char *metrics_cert, *metrics_key;   /* PEM, both or neither; "": plain HTTP on TCP */
+};
+
+struct config_tracing { /* [crisp.tracing] */
+	bool enable_tracing;
+	const char *tracing_endpoint; /* host:port or URL of an OTLP/HTTP collector */
+	int64_t tracing_sampling_rate_per_million;
+};
+
 struct config {
 	const char *root;    /* [crisp] persistent state */
 	const char *runroot; /* volatile state, on tmpfs */
@@ -115,6 +131,8 @@ struct config {
 	struct config_runtimes runtime;
 	struct config_image image;
 	struct config_network network;
+	struct config_metrics metrics;
+	struct config_tracing tracing;
 	struct config_strings files; /* what was read, in order */
 };
 

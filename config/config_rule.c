@@ -169,3 +169,23 @@ const char *rule_runtime_type(const char *text)
 {
 	return str_eq(text, "oci") ? NULL : "is not supported: only \"oci\" runtimes are";
 }
+
+const char *rule_collector(const char *text)
+{
+	static const char chars[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+
+	return *text && !text[strspn(text, chars)] ? NULL : "is not a metric's name";
+}
+
+const char *rule_endpoint(const char *text)
+{
+	if (str_has_prefix(text, "http://"))
+		text += strlen("http://");
+	else if (str_has_prefix(text, "https://"))
+		text += strlen("https://");
+	else if (strchr(text, '/'))
+		return "is neither HOST:PORT nor an http:// or https:// URL";
+	return *text && *text != '/' && *text != ':' && str_is_printable(text) && !strpbrk(text, " @")
+		       ? NULL
+		       : "is neither HOST:PORT nor an http:// or https:// URL";
+}

@@ -126,6 +126,9 @@ static const struct config_key runtime_keys[] = {
 	{ "runtime_timeout", CONFIG_DURATION, OFFSET(runtime.runtime_timeout), "\"2m\"",
 	  "How long one call of an OCI runtime may take before it is killed (1s to 1h).",
 	  .min = SECOND, .max = HOUR },
+	{ "enable_pod_events", CONFIG_BOOL, OFFSET(runtime.enable_pod_events), "true",
+	  "Whether GetContainerEvents is offered, for a kubelet with the feature gate EventedPLEG. Without a subscriber it\n"
+	  "costs nothing." },
 };
 
 static const struct config_key image_keys[] = {
@@ -183,12 +186,43 @@ static const struct config_key network_keys[] = {
 	  .min = SECOND, .max = HOUR },
 };
 
+static const struct config_key metrics_keys[] = {
+	{ "enable_metrics", CONFIG_BOOL, OFFSET(metrics.enable_metrics), "false",
+	  "Whether metrics are served for Prometheus, at /metrics." },
+	{ "metrics_collectors", CONFIG_STRINGS, OFFSET(metrics.metrics_collectors), "[]",
+	  "Which metrics: names without \"container_runtime_crisp_\", such as \"operations_total\", and \"process\" for those of\n"
+	  "crispd's process. Empty: all.", .rule = rule_collector },
+	{ "metrics_host", CONFIG_STRING, OFFSET(metrics.metrics_host), "\"127.0.0.1\"",
+	  "The IP address to serve them on. Whoever reaches it may read them.", .rule = rule_address },
+	{ "metrics_port", CONFIG_INT, OFFSET(metrics.metrics_port), "9090",
+	  "The TCP port (1 to 65535); 0: none, only metrics_socket.", .min = 0, .max = 65535 },
+	{ "metrics_socket", CONFIG_PATH, OFFSET(metrics.metrics_socket), "\"\"",
+	  "A unix socket, for root only, to serve them on, too. Empty: none.", .may_be_empty = true, .rule = rule_socket },
+	{ "metrics_cert", CONFIG_PATH, OFFSET(metrics.metrics_cert), "\"\"",
+	  "With metrics_key: the certificate (PEM, with its chain) for HTTPS on the TCP port. Read again when it changes.",
+	  .may_be_empty = true, .rule = rule_path },
+	{ "metrics_key", CONFIG_PATH, OFFSET(metrics.metrics_key), "\"\"",
+	  "Its private key (PEM).", .may_be_empty = true, .rule = rule_path },
+};
+
+static const struct config_key tracing_keys[] = {
+	{ "enable_tracing", CONFIG_BOOL, OFFSET(tracing.enable_tracing), "false",
+	  "Whether a span of each sampled request is sent to an OpenTelemetry collector." },
+	{ "tracing_endpoint", CONFIG_STRING, OFFSET(tracing.tracing_endpoint), "\"127.0.0.1:4318\"",
+	  "The collector's OTLP/HTTP receiver: HOST:PORT, or a URL when it is HTTPS or not at /v1/traces.", .rule = rule_endpoint },
+	{ "tracing_sampling_rate_per_million", CONFIG_INT, OFFSET(tracing.tracing_sampling_rate_per_million), "0",
+	  "How many of a million requests whose client says nothing about sampling are traced (0 to 1000000). What a client\n"
+	  "has sampled, or not, is followed.", .min = 0, .max = 1000000 },
+};
+
 const struct config_section config_sections[] = {
 	{ "crisp", "crisp: the CRI server's configuration.", crisp_keys, ARRAY_LEN(crisp_keys) },
 	{ "crisp.api", "The gRPC server.", api_keys, ARRAY_LEN(api_keys) },
 	{ "crisp.runtime", "Pods, containers and the log of crispd.", runtime_keys, ARRAY_LEN(runtime_keys) },
 	{ "crisp.image", "Images and registries.", image_keys, ARRAY_LEN(image_keys) },
 	{ "crisp.network", "Pod networks: CNI.", network_keys, ARRAY_LEN(network_keys) },
+	{ "crisp.metrics", "Metrics for Prometheus.", metrics_keys, ARRAY_LEN(metrics_keys) },
+	{ "crisp.tracing", "OpenTelemetry traces.", tracing_keys, ARRAY_LEN(tracing_keys) },
 };
 const size_t config_sections_len = ARRAY_LEN(config_sections);
 

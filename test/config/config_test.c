@@ -79,6 +79,17 @@ static void check_defaults(const struct config *config)
 	assert_string_equal(config->network.plugin_dirs.items[1], "/usr/lib/cni");
 	assert_string_equal(config->network.cni_default_network, "");
 	assert_int_equal(config->network.cni_timeout, 120 * NS_PER_SEC);
+	assert_true(config->runtime.enable_pod_events);
+	assert_false(config->metrics.enable_metrics);
+	assert_int_equal(config->metrics.metrics_collectors.len, 0);
+	assert_string_equal(config->metrics.metrics_host, "127.0.0.1");
+	assert_int_equal(config->metrics.metrics_port, 9090);
+	assert_string_equal(config->metrics.metrics_socket, "");
+	assert_string_equal(config->metrics.metrics_cert, "");
+	assert_string_equal(config->metrics.metrics_key, "");
+	assert_false(config->tracing.enable_tracing);
+	assert_string_equal(config->tracing.tracing_endpoint, "127.0.0.1:4318");
+	assert_int_equal(config->tracing.tracing_sampling_rate_per_million, 0);
 
 	assert_int_equal(config->runtime.runtimes_len, 2);
 	const struct config_runtime *crun = &config->runtime.runtimes[0];
@@ -143,7 +154,12 @@ static const char everything[] =
 	"split_layers_above = \"48MiB\"\nsplit_layers_parts = 8\n"
 	"pull_progress_timeout = \"0s\"\nimage_volumes = \"bind\"\nsync = false\n"
 	"[crisp.network]\nnetwork_dir = \"/etc/cni/other/\"\nplugin_dirs = [\"/opt/cni/bin/\"]\n"
-	"cni_default_network = \"pods\"\ncni_timeout = \"1s\"\n";
+	"cni_default_network = \"pods\"\ncni_timeout = \"1s\"\n"
+	"[crisp.metrics]\nenable_metrics = true\nmetrics_collectors = [\"operations_total\", \"process\"]\n"
+	"metrics_host = \"::1\"\nmetrics_port = 0\nmetrics_socket = \"/run/m.sock\"\nmetrics_cert = \"/c.pem\"\n"
+	"metrics_key = \"/k.pem\"\n"
+	"[crisp.tracing]\nenable_tracing = true\ntracing_endpoint = \"https://collector:4318/v1/traces\"\n"
+	"tracing_sampling_rate_per_million = 1000000\n";
 
 static void test_every_key(void **state UNUSED)
 {
@@ -169,6 +185,16 @@ static void test_every_key(void **state UNUSED)
 	assert_false(config->image.sync);
 	assert_string_equal(config->network.network_dir, "/etc/cni/other");
 	assert_string_equal(config->network.plugin_dirs.items[0], "/opt/cni/bin");
+
+	assert_true(config->metrics.enable_metrics);
+	assert_string_equal(config->metrics.metrics_collectors.items[1], "process");
+	assert_string_equal(config->metrics.metrics_host, "::1");
+	assert_int_equal(config->metrics.metrics_port, 0);
+	assert_string_equal(config->metrics.metrics_socket, "/run/m.sock");
+	assert_string_equal(config->metrics.metrics_key, "/k.pem");
+	assert_true(config->tracing.enable_tracing);
+	assert_string_equal(config->tracing.tracing_endpoint, "https://collector:4318/v1/traces");
+	assert_int_equal(config->tracing.tracing_sampling_rate_per_million, 1000000);
 
 	assert_int_equal(config->runtime.runtimes_len, 3);
 	const struct config_runtime *kata = config_find_runtime(config, "");
@@ -309,6 +335,21 @@ static void test_bad_texts(void **state UNUSED)
 	check_error(
 		"[crisp.image]\ninsecure_registries = [\"http://x\"]\n",
 		"crisp.toml:2: crisp.image.insecure_registries: \"http://x\" is not a registry's host[:port]");
+	check_error("[crisp.metrics]\nmetrics_collectors = [\"Operations\"]\n",
+		    "crisp.toml:2: crisp.metrics.metrics_collectors: \"Operations\" is not a metric's name");
+	check_error("[crisp.metrics]\nmetrics_host = \"localhost\"\n",
+		    "crisp.toml:2: crisp.metrics.metrics_host: \"localhost\" is not an IP address");
+	check_error("[crisp.metrics]\nmetrics_cert = \"/etc/cert.pem\"\n",
+		    "crisp.toml:1: crisp.metrics: metrics_cert and metrics_key belong together");
+	check_error("[crisp.metrics]\nenable_metrics = true\nmetrics_port = 0\n",
+		    "crisp.toml:1: crisp.metrics: enable_metrics needs a metrics_port or a metrics_socket");
+	check_error(
+		"[crisp.tracing]\ntracing_endpoint = \"grpc://x\"\n",
+		"crisp.toml:2: crisp.tracing.tracing_endpoint: \"grpc://x\" is neither HOST:PORT nor an http:// or "
+		"https:// URL");
+	check_error(
+		"[crisp.tracing]\ntracing_sampling_rate_per_million = 1000001\n",
+		"crisp.toml:2: crisp.tracing.tracing_sampling_rate_per_million: 1000001 is not from 0 to 1000000");
 	check_error(
 		"[crisp.runtime.runtimes.x]\nruntime_type = \"vm\"\n",
 		"crisp.toml:2: crisp.runtime.runtimes.x.runtime_type: \"vm\" is not supported: only \"oci\" runtimes are");
