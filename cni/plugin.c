@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/spawn.h"
@@ -20,6 +21,25 @@
 #define TOOLS_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 enum { TEXT_MAX = 400, CODE_TRY_AGAIN = 11, RESULT_TEXT_MAX = 512 };
+
+static const char *const commands[] = { "ADD", "DEL", "CHECK", "STATUS", "GC", "VERSION", "other" };
+
+METRIC(metric_network_latency, ARRAY_LEN(commands) * METRIC_HISTOGRAM_CELLS,
+       .name = "network_operations_latency_seconds",
+       .help = "Time that calls of CNI plugins took, by command.", METRIC_TIME,
+       .labels = { { "command", commands, ARRAY_LEN(commands) } });
+METRIC(metric_network_errors, ARRAY_LEN(commands), .name = "network_operations_errors_total",
+       .help = "Calls of CNI plugins that failed, by command.", .type = METRIC_COUNTER,
+       .labels = { { "command", commands, ARRAY_LEN(commands) } });
+
+static void count(const struct plugin_call *call, int64_t began, bool call_failed)
+{
+	size_t at = metric_label_index(&metric_network_latency.labels[0], call->command);
+
+	metric_observe_at(&metric_network_latency, at, 0, (uint64_t)(clock_mono() - began));
+	if (call_failed)
+		metric_add_at(&metric_network_errors, at, 0, 1);
+}
 
 static char *join(const struct config_strings *dirs, const char *separator)
 {
@@ -117,7 +137,7 @@ static int failed(const struct plugin_call *call, const struct command_result *r
 		       call->type, call->command, str_get(&text));
 }
 
-int plugin_run(const struct plugin_call *call, const struct ctx *ctx, struct str *ret, struct err *err)
+static int run(const struct plugin_call *call, const struct ctx *ctx, struct str *ret, struct err *err)
 {
 	CLEANUP(command_result_done) struct command_result result = { 0 };
 	CLEANUP(strv_done) struct strv env = STRV_INIT;
@@ -148,4 +168,13 @@ int plugin_run(const struct plugin_call *call, const struct ctx *ctx, struct str
 	str_clear(ret);
 	str_addn(ret, result.out.data ? result.out.data : "", result.out.len);
 	return 0;
+}
+
+int plugin_run(const struct plugin_call *call, const struct ctx *ctx, struct str *ret, struct err *err)
+{
+	int64_t began = clock_mono();
+	int result = run(call, ctx, ret, err);
+
+	count(call, began, result < 0);
+	return result;
 }

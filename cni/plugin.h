@@ -14,10 +14,13 @@
 #include "base/ctx.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/metric.h"
 #include "base/str.h"
 #include "config/config.h"
 
 enum { PLUGIN_OUTPUT_MAX = 1024 * 1024, PLUGIN_STDERR_MAX = 64 * 1024 };
+
+extern struct metric metric_network_latency, metric_network_errors; /* by command */
 
 struct plugin_call {
 	const struct config_strings *dirs; /* plugin_dirs: searched in order, and CNI_PATH */

@@ -26,6 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -370,7 +371,11 @@ int monitor_create(const struct monitor_spec *spec, const struct ctx *ctx, struc
 	create.ctx = &bounded;
 	if (check_spec(spec, err) < 0)
 		return -1;
-	if (create_container(&create, &container, err) < 0) {
+	int64_t began = clock_mono();
+	int failed = create_container(&create, &container, err);
+
+	verb_count("create", began, failed);
+	if (failed) {
 		undo(&create);
 		return -1;
 	}

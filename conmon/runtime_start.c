@@ -88,9 +88,14 @@ int runtime_start(const struct runtime_target *target, const struct ctx *ctx, st
 {
 	const char *const words[] = { "start", target->id, NULL };
 
+	int64_t began = clock_mono();
+
 	if (ctx_check(ctx, "start container", err) < 0)
 		return -1;
-	return release(target, ctx) ? 0 : verb_run(target, words, ctx, err);
+	if (!release(target, ctx))
+		return verb_run(target, words, ctx, err);
+	verb_count("start", began, false);
+	return 0;
 }
 
 bool runtime_has_started(const struct runtime_target *target, const struct process *init, int64_t *ret_when)

@@ -11,6 +11,26 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
+
+static const char *const verbs[] = { "create", "start", "kill", "delete", "update", "other" };
+
+METRIC(metric_runtime_latency, ARRAY_LEN(verbs) * METRIC_HISTOGRAM_CELLS,
+       .name = "runtime_operations_latency_seconds", .help = "Time that calls of OCI runtimes took, by verb.",
+       METRIC_TIME, .labels = { { "verb", verbs, ARRAY_LEN(verbs) } });
+METRIC(metric_runtime_errors, ARRAY_LEN(verbs), .name = "runtime_operations_errors_total",
+       .help = "Calls of OCI runtimes that failed, by verb.", .type = METRIC_COUNTER,
+       .labels = { { "verb", verbs, ARRAY_LEN(verbs) } });
+
+void verb_count(const char *verb, int64_t began, bool failed)
+{
+	size_t at = metric_label_index(&metric_runtime_latency.labels[0], verb);
+
+	metric_observe_at(&metric_runtime_latency, at, 0, (uint64_t)(clock_mono() - began));
+	if (failed)
+		metric_add_at(&metric_runtime_errors, at, 0, 1);
+}
+
 void verb_argv(const struct runtime_target *target, struct strv *argv)
 {
 	strv_add(argv, target->handler->path);
@@ -113,14 +133,8 @@ const char *verb_program_problem(const char *message)
 	return problem ? problem : runc_problem(message);
 }
 
-int verb_run(const struct runtime_target *target, const char *const *words, const struct ctx *ctx,
-	     struct err *err)
-{
-	return verb_run_fed(target, words, NULL, ctx, err);
-}
-
-int verb_run_fed(const struct runtime_target *target, const char *const *words, const char *input,
-		 const struct ctx *ctx, struct err *err)
+static int run_fed(const struct runtime_target *target, const char *const *words, const char *input,
+		   const struct ctx *ctx, struct err *err)
 {
 	struct command_result result CLEANUP(command_result_done) = { 0 };
 	struct strv argv CLEANUP(strv_done) = STRV_INIT;
@@ -144,4 +158,20 @@ int verb_run_fed(const struct runtime_target *target, const char *const *words, 
 	if (!*text)
 		command_result_text(&result, text, sizeof(text));
 	return err_set(err, RPC_INTERNAL, "%s %s: %s", target->handler->name, words[0], text);
+}
+
+int verb_run_fed(const struct runtime_target *target, const char *const *words, const char *input,
+		 const struct ctx *ctx, struct err *err)
+{
+	int64_t began = clock_mono();
+	int failed = run_fed(target, words, input, ctx, err);
+
+	verb_count(words[0], began, failed);
+	return failed;
+}
+
+int verb_run(const struct runtime_target *target, const char *const *words, const struct ctx *ctx,
+	     struct err *err)
+{
+	return verb_run_fed(target, words, NULL, ctx, err);
 }

@@ -6,15 +6,22 @@
 #define CONMON_VERB_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/ctx.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/metric.h"
 #include "base/spawn.h"
 #include "base/str.h"
 #include "conmon/monitor.h"
 
 enum { VERB_STDERR_MAX = 64 * 1024 };
+
+/* By verb; "create" is conmon and the runtime together. */
+extern struct metric metric_runtime_latency, metric_runtime_errors;
+/* Counts one verb that began at `began` (clock_mono() ns). */
+void verb_count(const char *verb, int64_t began, bool failed);
 
 /* Path, --root, --systemd-cgroup. */
 void verb_argv(const struct runtime_target *target, struct strv *argv);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/lock.h"
+#include "image/pull_metrics.h"
 
 enum item_state { ITEM_WAITING, ITEM_WORKING, ITEM_READY, ITEM_DONE, ITEM_ELSEWHERE };
 
@@ -108,13 +109,20 @@ struct blob_reader {
 static int read_blob(void *data, const uint8_t **ret, size_t *ret_len, struct err *err)
 {
 	struct blob_reader *reader = data;
+	int result = registry_read_blob(reader->conn, reader->ctx, ret, ret_len, err);
 
-	return registry_read_blob(reader->conn, reader->ctx, ret, ret_len, err);
+	if (result == 0)
+		pull_count_bytes(*ret_len);
+	return result;
 }
 
 static int read_split(void *data, const uint8_t **ret, size_t *ret_len, struct err *err)
 {
-	return split_read(data, ret, ret_len, err);
+	int result = split_read(data, ret, ret_len, err);
+
+	if (result == 0)
+		pull_count_bytes(*ret_len);
+	return result;
 }
 
 static int unpack_from(struct assembly *assembly, size_t i, const struct byte_source *source,
@@ -191,8 +199,10 @@ static int fetch_layer(struct assembly *assembly, size_t i, struct registry_conn
 			other = registry_conn_new(job->repos[at]);
 		if (layers_draft(job->layers, draft, err) < 0)
 			return -1;
-		if (fetch_from(assembly, i, other ? other : conn, draft, err) == 0)
+		if (fetch_from(assembly, i, other ? other : conn, draft, err) == 0) {
+			pull_count_layer(job->manifest->layers[i].size, false);
 			return 0;
+		}
 		layers_discard(job->layers, draft);
 		if (!endpoint_failed(err) || at + 1 == job->repos_len)
 			return err_prefix(err, "layer %zu", i);
@@ -207,6 +217,7 @@ static void make_item(struct assembly *assembly, size_t i, struct registry_conn 
 
 	switch (layers_claim(job->layers, &job->chains[i])) {
 	case LAYER_PRESENT:
+		pull_count_layer(job->manifest->layers[i].size, true);
 		set_state(assembly, i, ITEM_DONE);
 		return;
 	case LAYER_BUSY:

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "image/images_state.h"
+#include "image/pull_metrics.h"
 
 /* Longer than the kubelet's longest pause between two tries, which is 5 minutes. */
 #define LEFTOVER_TIME (10 * 60 * NS_PER_SEC)
@@ -394,9 +395,8 @@ static void clean_up(struct images *images, const struct err *err)
 	sweeper_set(images->sweeper, sweep(images));
 }
 
-static int run_job(void *data, const struct ctx *ctx, char **ret, struct err *err)
+static int pull(struct job *job, const struct ctx *ctx, char **ret, struct err *err)
 {
-	struct job *job = data;
 	struct images *images = job->images;
 	CLEANUP(snapshot_done) struct snapshot snapshot = images_snapshot(images);
 	const struct pull_env env = {
@@ -433,6 +433,14 @@ static int run_job(void *data, const struct ctx *ctx, char **ret, struct err *er
 		sweeper_set(images->sweeper, sweep(images));
 	*ret = xstrdup(id);
 	return 0;
+}
+
+static int run_job(void *data, const struct ctx *ctx, char **ret, struct err *err)
+{
+	int result = pull(data, ctx, ret, err);
+
+	pull_count(result < 0 ? err : NULL);
+	return result;
 }
 
 /* Equal requests have equal keys: the reference with its defaults, and the credentials' digest. malloc'd. */
