@@ -45,6 +45,7 @@ enum lock_rank {
 	LOCK_FLIGHT,     /* joined requests (base/flight.h) */
 	LOCK_GATE,       /* per-object queues (base/gate.h) */
 	LOCK_POOL,       /* worker pool queue */
+	LOCK_TRACE,      /* spans to be sent (server/trace) */
 	LOCK_LOOP,       /* event loop's posted tasks */
 	LOCK_CTX,        /* one call's cancellation */
 	LOCK_LOG,        /* innermost: anything may log */
