@@ -28,9 +28,11 @@
 #include "server/grpc/listener.h"
 #include "server/grpc/rpc_server.h"
 #include "server/heap.h"
+#include "server/metrics/metrics.h"
 #include "server/notify.h"
 #include "server/reload.h"
 #include "server/service.h"
+#include "server/trace/tracer.h"
 
 #define TRIM_INTERVAL (30 * NS_PER_SEC)
 #define WORKER_IDLE (10 * NS_PER_SEC)
@@ -48,7 +50,9 @@ struct daemon {
 	struct loop *loop;
 	struct pool *workers;
 	struct service *service;
+	struct tracer *tracer;
 	struct rpc_server *rpc;
+	struct metrics *metrics;
 	struct listener *listener;
 	struct source *signals, *watchdog, *trim;
 	int64_t watchdog_ns;
@@ -170,6 +174,16 @@ static int start_watchdog(struct daemon *daemon, struct err *err)
 	return daemon->watchdog ? 0 : -1;
 }
 
+static int start_tracer(struct daemon *daemon, struct err *err)
+{
+	const struct config_tracing *tracing = &daemon->options->config->tracing;
+
+	if (!tracing->enable_tracing)
+		return 0;
+	daemon->tracer = tracer_new(tracing, err);
+	return daemon->tracer ? 0 : -1;
+}
+
 static int start_rpc(struct daemon *daemon, struct err *err)
 {
 	const struct config_api *api = &daemon->options->config->api;
@@ -177,6 +191,7 @@ static int start_rpc(struct daemon *daemon, struct err *err)
 		.table = rpc_table,
 		.pool = daemon->workers,
 		.service = daemon->service,
+		.tracer = daemon->tracer,
 		.recv_max = (size_t)api->grpc_max_recv_msg_size,
 		.send_max = SEND_MAX,
 		.calls_max = CALLS_MAX,
@@ -201,6 +216,24 @@ static int start_listener(struct daemon *daemon, struct err *err)
 	return daemon->listener ? 0 : -1;
 }
 
+static int start_metrics(struct daemon *daemon, struct err *err)
+{
+	const struct config *config = daemon->options->config;
+	struct metrics_options options = {
+		.config = &config->metrics,
+		.source = { .service = daemon->service,
+			    .workers = daemon->workers,
+			    .rpc = daemon->rpc,
+			    .started = clock_real() },
+		.loop = daemon->loop,
+	};
+
+	if (!config->metrics.enable_metrics)
+		return 0;
+	daemon->metrics = metrics_new(&options, err);
+	return daemon->metrics ? 0 : -1;
+}
+
 static int claim(struct daemon *daemon, struct err *err)
 {
 	daemon->root_claim = claim_take(daemon->options->config->root, err);
@@ -221,7 +254,8 @@ static int start(struct daemon *daemon, struct err *err)
 							   .queue_max = WORKERS_QUEUE,
 							   .idle_ns = WORKER_IDLE });
 	daemon->service = service_open(config, daemon->loop, err);
-	if (!daemon->service || start_watchdog(daemon, err) < 0 || start_rpc(daemon, err) < 0)
+	if (!daemon->service || start_watchdog(daemon, err) < 0 || start_tracer(daemon, err) < 0 ||
+	    start_rpc(daemon, err) < 0 || start_metrics(daemon, err) < 0)
 		return -1;
 	return start_listener(daemon, err);
 }
@@ -229,9 +263,11 @@ static int start(struct daemon *daemon, struct err *err)
 static void take_down(struct daemon *daemon)
 {
 	listener_free(daemon->listener);
+	metrics_free(daemon->metrics);
 	source_free(daemon->watchdog);
 	source_free(daemon->trim);
 	rpc_server_free(daemon->rpc);
+	tracer_free(daemon->tracer);
 	if (daemon->workers)
 		pool_free(daemon->workers);
 	service_close(daemon->service);

@@ -287,7 +287,9 @@ static void run(struct call *call)
 				  .request = exchange.request,
 				  .answer = result < 0 ? NULL : exchange.answer,
 				  .err = result < 0 ? &err : NULL,
-				  .began = call->began };
+				  .began = call->began,
+				  .tracer = call->calls->tracer,
+				  .span = &call->span };
 	record_result(&record);
 	call_finish(call, exchange.bytes, result < 0 ? &err : NULL);
 }
@@ -385,6 +387,7 @@ static void begin(struct call *call)
 	bool room;
 
 	call->began = clock_mono();
+	tracer_begin(call->calls->tracer, &call->metadata, &call->span);
 	ctx_init(&call->ctx, deadline_of(&call->details));
 	call->entry.ctx = &call->ctx;
 	room = calls_add(call->calls, &call->entry);

@@ -12,6 +12,7 @@
 
 #include "server/grpc/call.h"
 #include "server/grpc/calls.h"
+#include "server/trace/tracer.h"
 
 struct feed;
 
@@ -32,6 +33,7 @@ struct call {
 	struct arena *arena;
 	const ProtobufCMessage *asked; /* the decoded request, in arena; NULL: none */
 	int64_t began;
+	struct trace_span span;
 	bool headers_sent;
 
 	struct call_event accepted, received, closed, opened, sent, finished;

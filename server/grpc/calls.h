@@ -27,6 +27,7 @@ struct calls {
 	const struct methods *methods;
 	struct pool *pool;
 	struct service *service;
+	struct tracer *tracer;     /* may be NULL */
 	size_t recv_max, send_max; /* bytes of one message */
 	size_t count_max;          /* calls at once; beyond: RESOURCE_EXHAUSTED */
 	int64_t stall_max;         /* ns: call_send() gives a client up that takes nothing for as long */

@@ -79,8 +79,12 @@ enum ending { BY_STATUS, BY_CUT, BY_CLIENT };
 
 static void record_end(const struct call *call, const struct err *err)
 {
-	record_result(&(struct record){
-		.rpc = call->method->rpc, .request = call->asked, .err = err, .began = call->began });
+	record_result(&(struct record){ .rpc = call->method->rpc,
+					.request = call->asked,
+					.err = err,
+					.began = call->began,
+					.tracer = call->calls->tracer,
+					.span = &call->span });
 }
 
 static void unlist(struct feed *feed)

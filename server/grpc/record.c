@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "proto/field.h"
 #include "proto/message_json.h"
+#include "server/metrics/rpc_metrics.h"
 
 /* The submessage or string of that name; NULL when the type has no such field, or it is unset. */
 static const void *member(const ProtobufCMessage *message, const char *name, ProtobufCType type)
@@ -85,26 +86,45 @@ static enum log_level level_of(const struct rpc *rpc, const struct err *err)
 	}
 }
 
+static void log_result(const struct record *record, enum log_level level, const struct trace_facts *facts,
+		       int64_t ns)
+{
+	char took[32];
+
+	snprintf(took, sizeof(took), "%" PRId64 "us", ns / NS_PER_US);
+	log_fields(level, record->rpc->method, "pod", facts->pod, "container", facts->container, "name",
+		   facts->name, "image", facts->image, "ref", text(record->answer, "image_ref"), "took", took,
+		   "code", record->err ? rpc_code_name(record->err->code) : NULL, "error",
+		   record->err ? record->err->text : NULL, NULL);
+}
+
 void record_result(const struct record *record)
 {
 	/* What could not even be decoded is the client's fault, whatever its code. */
 	enum log_level level = record->request ? level_of(record->rpc, record->err) : LOG_LEVEL_WARN;
+	bool traced = record->span && record->span->sampled;
+	int64_t ns = clock_mono() - record->began;
 	CLEANUP(freep) char *name = NULL;
-	char took[32];
 
-	if (!log_enabled(level))
+	rpc_metrics_count(record->rpc, record->err, ns);
+	if (!traced && !log_enabled(level))
 		return;
 	name = name_of(record->request);
-	snprintf(took, sizeof(took), "%" PRId64 "us", (clock_mono() - record->began) / NS_PER_US);
-	log_fields(level, record->rpc->method, "pod", id(record, "pod_sandbox_id"), "container",
-		   id(record, "container_id"), "name", name, "image", image_of(record->request), "ref",
-		   text(record->answer, "image_ref"), "took", took, "code",
-		   record->err ? rpc_code_name(record->err->code) : NULL, "error",
-		   record->err ? record->err->text : NULL, NULL);
+	const struct trace_facts facts = { .service = record->rpc->service,
+					   .method = record->rpc->method,
+					   .pod = id(record, "pod_sandbox_id"),
+					   .container = id(record, "container_id"),
+					   .name = name,
+					   .image = image_of(record->request),
+					   .err = record->err };
+	log_result(record, level, &facts, ns);
+	if (traced)
+		tracer_end(record->tracer, record->span, &facts);
 }
 
 void record_refusal(const struct rpc *rpc, const struct err *err)
 {
+	rpc_metrics_count(rpc, err, -1);
 	log_fields(LOG_LEVEL_WARN, rpc->method, "code", rpc_code_name(err->code), "error", err->text, NULL);
 }
 

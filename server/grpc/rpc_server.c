@@ -189,6 +189,7 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options, stru
 	server->calls.methods = methods;
 	server->calls.pool = options->pool;
 	server->calls.service = options->service;
+	server->calls.tracer = options->tracer;
 	server->calls.recv_max = options->recv_max;
 	server->calls.send_max = options->send_max;
 	server->calls.count_max = options->calls_max;

@@ -21,11 +21,13 @@
 
 struct rpc_server;
 struct service;
+struct tracer;
 
 struct rpc_server_options {
 	const struct rpc *const *table;
 	struct pool *pool; /* for slow RPCs; outlives the server */
 	struct service *service;
+	struct tracer *tracer;     /* NULL: calls are not traced; outlives the server */
 	size_t recv_max, send_max; /* bytes of one message */
 	size_t calls_max;          /* in progress at once */
 	size_t threads;            /* 0: one per CPU, at most RPC_SERVER_THREADS_MAX */
