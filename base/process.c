@@ -14,38 +14,59 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
 
-enum { STAT_MAX = 4096, START_TIME_FIELD = 22 };
+enum { STAT_MAX = 4096, STATE_FIELD = 3, START_TIME_FIELD = 22, EXIT_CODE_FIELD = 52 };
 
-int process_start_time(pid_t pid, uint64_t *ret)
+/* A field of /proc/PID/stat, by its number in proc_pid_stat(5), from STATE_FIELD on; it points into text. */
+static char *stat_field(pid_t pid, int number, char text[STAT_MAX])
 {
-	char path[64], text[STAT_MAX];
+	char path[64];
 	ssize_t len;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -1;
+		return NULL;
 	do
-		len = read(fd, text, sizeof(text) - 1);
+		len = read(fd, text, STAT_MAX - 1);
 	while (len < 0 && errno == EINTR);
 	if (len < 0)
-		return -1;
+		return NULL;
 	text[len] = '\0';
 	/* The name in field 2 may hold spaces and parentheses; what follows its last one may not. */
 	char *rest = strrchr(text, ')');
 	char *field = rest ? strtok_r(rest + 1, " ", &rest) : NULL;
-	for (int i = 3; field && i < START_TIME_FIELD; i++)
+	for (int i = STATE_FIELD; field && i < number; i++)
 		field = strtok_r(NULL, " ", &rest);
-	if (field && parse_u64(field, UINT64_MAX, ret))
+	if (field)
+		field[strcspn(field, "\n")] = '\0';
+	else
+		errno = EINVAL;
+	return field;
+}
+
+static int stat_number(pid_t pid, int number, uint64_t *ret)
+{
+	char text[STAT_MAX];
+	const char *field = stat_field(pid, number, text);
+
+	if (!field)
+		return -1;
+	if (parse_u64(field, UINT64_MAX, ret))
 		return 0;
 	errno = EINVAL;
 	return -1;
+}
+
+int process_start_time(pid_t pid, uint64_t *ret)
+{
+	return stat_number(pid, START_TIME_FIELD, ret);
 }
 
 static int pidfd_signal(int pidfd, int signal)
@@ -114,6 +135,56 @@ void process_kill_group(const struct process *process)
 		kill(-process->pid, SIGKILL);
 	else if (process->pidfd >= 0)
 		pidfd_signal(process->pidfd, SIGKILL);
+}
+
+bool process_stopped(const struct process *process)
+{
+	char text[STAT_MAX];
+	const char *state = stat_field(process->pid, STATE_FIELD, text);
+
+	/* Once reaped its pid may be another's; a zombie's or a living one's is its own. */
+	return state && (*state == 'T' || *state == 't') && process_alive(process);
+}
+
+/* ioctl PIDFD_GET_INFO of linux/pidfd.h, which is younger than the headers that we build with. Of the
+ * kernel's struct this is the first version. */
+struct pidfd_info {
+	uint64_t mask, cgroup;
+	uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+	int32_t exit_code;
+};
+enum { PIDFD_INFO_HAS_EXIT = 1 << 3 };
+#define PIDFD_GET_INFO_CALL _IOWR(0xFF, 11, struct pidfd_info)
+
+/* What the kernel keeps for a reaped process as long as there is a pidfd of it. */
+static bool status_of_reaped(const struct process *process, int *ret)
+{
+	struct pidfd_info info = { .mask = PIDFD_INFO_HAS_EXIT };
+
+	if (ioctl(process->pidfd, PIDFD_GET_INFO_CALL, &info) < 0 || !(info.mask & PIDFD_INFO_HAS_EXIT))
+		return false;
+	*ret = info.exit_code;
+	return true;
+}
+
+static bool status_of_zombie(const struct process *process, int *ret)
+{
+	uint64_t code, start;
+
+	/* The pid is still its own if the start time is, also after the code was read. */
+	if (stat_number(process->pid, EXIT_CODE_FIELD, &code) < 0 || code > INT32_MAX ||
+	    process_start_time(process->pid, &start) < 0 || start != process->start_time)
+		return false;
+	*ret = (int)code;
+	return true;
+}
+
+bool process_exit_status(const struct process *process, int *ret_status)
+{
+	if (process->pidfd < 0 || process_alive(process))
+		return false;
+	/* It may be reaped between the two questions, but not the other way round. */
+	return status_of_zombie(process, ret_status) || status_of_reaped(process, ret_status);
 }
 
 static void what_text(const struct process *process, char *text, size_t size)

@@ -97,6 +97,11 @@ void process_kill_group(const struct process *process);
 /* Waits for one of our children and reaps it; status as of waitpid. -1: DEADLINE_EXCEEDED/CANCELLED, the
  * child lives on. */
 int process_wait(struct process *process, const struct ctx *ctx, int *ret_status, struct err *err) MUST_CHECK;
+/* Whether it is stopped by a signal or a tracer. */
+bool process_stopped(const struct process *process);
+/* How any process (ours or not) has ended, as of waitpid. False while it lives, and when nobody can tell any
+ * more: before Linux 6.15 that is once its parent has reaped it. */
+bool process_exit_status(const struct process *process, int *ret_status);
 /* Waits until any process (ours or not) has ended. */
 int process_wait_gone(const struct process *process, const struct ctx *ctx, struct err *err) MUST_CHECK;
 

@@ -1,12 +1,4 @@
-/*
- * Life and persistence of struct container, and how its end is noticed.
- *
- * conmon writes the exit file and then ends. Two notices lead to container_check_exit(): inotify on the exits
- * folder (early) and the monitor's pidfd (certain). Whichever comes first reads the exit file and sets EXITED
- * in memory, so that waiters go on at once; what takes time (deleting the runtime's container, state.json) is
- * done by whoever is inside the gate, or by a task on the pool. A monitor that is gone without an exit file
- * was killed: the container has lost its log and stdio, so it is killed too and says so.
- */
+/* Life and persistence of struct container, and what ends it. How its end is noticed: container_exit.c. */
 #include "sandbox/container.h"
 
 #include <assert.h>
@@ -20,7 +12,6 @@
 #include "proto/message.h"
 #include "proto/message_json.h"
 #include "sandbox/record.h"
-#include "sandbox/sandbox_metrics.h"
 #include "sandbox/store.h"
 
 char *container_identity(const char *pod_id, const Cri__ContainerMetadata *metadata)
@@ -90,7 +81,7 @@ struct container *container_unref(struct container *container)
 {
 	if (!container || atomic_fetch_sub(&container->refs, 1) != 1)
 		return NULL;
-	assert(!container->watch);
+	assert(!container->watch && !container->init_watch);
 	process_done(&container->init);
 	process_done(&container->monitor);
 	cond_done(&container->changed);
@@ -137,17 +128,27 @@ Cri__ContainerState container_state(struct container *container)
 	return state;
 }
 
-struct process container_init_process(struct container *container)
+static struct process copy_process(struct container *container, const struct process *process)
 {
 	struct process copy = PROCESS_INIT;
 
 	lock_take(&container->lock);
-	if (container->init.pidfd >= 0) {
-		copy = container->init;
-		copy.pidfd = fcntl(container->init.pidfd, F_DUPFD_CLOEXEC, 3);
+	if (process->pidfd >= 0) {
+		copy = *process;
+		copy.pidfd = fcntl(process->pidfd, F_DUPFD_CLOEXEC, 3);
 	}
 	lock_drop(&container->lock);
 	return copy;
+}
+
+struct process container_init_process(struct container *container)
+{
+	return copy_process(container, &container->init);
+}
+
+struct process container_monitor_process(struct container *container)
+{
+	return copy_process(container, &container->monitor);
 }
 
 bool container_target(const struct container *container, struct runtime_target *ret)
@@ -267,160 +268,6 @@ int container_save(struct container *container, struct err *err)
 	record.monitor = (struct record_process){ container->monitor.pid, container->monitor.start_time };
 	lock_drop(&container->lock);
 	return record_write(container->dir, "state.json", container_state_fields, &record, err);
-}
-
-static const char *exit_reason(int code, bool oom)
-{
-	if (oom)
-		return "OOMKilled";
-	return code == 0 ? "Completed" : "Error";
-}
-
-bool container_set_exited(struct container *container, const struct container_exit *exit)
-{
-	lock_take(&container->lock);
-	bool first = container->state != CRI__CONTAINER_STATE__CONTAINER_EXITED;
-	if (first) {
-		container->state = CRI__CONTAINER_STATE__CONTAINER_EXITED;
-		container->exit_code = exit->code;
-		/* The wall clock may have been set back meanwhile. */
-		container->finished_at =
-			exit->finished_at > container->started_at ? exit->finished_at : container->started_at;
-		free(container->reason);
-		free(container->message);
-		container->reason = xstrdup(exit->reason);
-		container->message = xstrdup(exit->message);
-		cond_broadcast(&container->changed);
-	}
-	lock_drop(&container->lock);
-	return first;
-}
-
-/* On the pool: whoever had the gate at the time of the exit may have settled already. */
-static void settle_task(void *data)
-{
-	CLEANUP(container_unrefp) struct container *container = data;
-	struct ctx ctx;
-	struct err err;
-
-	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
-	/* A failure here is not lost: stop, remove and the next start settle again. */
-	if (gate_enter(&container->gate, &ctx, "settle", &err) == 0) {
-		if (container_settle(container, &ctx, &err) < 0)
-			log_debug("container %s: %s, ignoring until it is removed", container->id, err.text);
-		gate_leave(&container->gate);
-	}
-	ctx_done(&ctx);
-}
-
-void container_settle_later(struct container *container)
-{
-	struct err err;
-
-	container_ref(container);
-	if (pool_run(container->owner->pool, settle_task, container, &err) < 0)
-		container_unref(container);
-}
-
-static bool cgroup_had_oom(const struct container *container)
-{
-	uint64_t kills = 0;
-	struct err err;
-
-	return cgroup_oom_kills(container->owner->cgroups, container->cgroup_path, &kills, &err) == 0 &&
-	       kills > 0;
-}
-
-void container_check_exit(struct container *container, bool monitor_gone)
-{
-	struct exit_status status = { 0 };
-	struct err err;
-
-	if (container_state(container) == CRI__CONTAINER_STATE__CONTAINER_EXITED)
-		return;
-	if (exit_status_read(container->owner->exit_dir, container->id, &status, &err) == 0) {
-		bool oom = status.oom_killed || (status.code == 137 && cgroup_had_oom(container));
-		struct container_exit exit = { .code = status.code,
-					       .reason = exit_reason(status.code, oom),
-					       .message = "",
-					       .finished_at = status.finished_at };
-		if (container_set_exited(container, &exit) && oom)
-			metric_add(&metric_containers_oom, 1);
-	} else if (monitor_gone) {
-		struct container_exit exit = {
-			.code = 137,
-			.reason = "MonitorLost",
-			.message = "the container's monitor ended without reporting an exit",
-			.finished_at = clock_real()
-		};
-		CLEANUP(process_done) struct process init = container_init_process(container);
-		if (init.pidfd >= 0 && process_signal(&init, SIGKILL, &err) < 0)
-			log_debug("container %s: %s, ignoring", container->id, err.text);
-		if (container_set_exited(container, &exit))
-			metric_add(&metric_monitor_deaths, 1);
-	} else {
-		return;
-	}
-	container_settle_later(container);
-}
-
-static void monitor_ended(void *data)
-{
-	container_check_exit(data, true);
-}
-
-static void release(void *data)
-{
-	container_unref(data);
-}
-
-int container_watch(struct container *container, struct err *err)
-{
-	struct watch_target target = { .fn = monitor_ended, .release = release };
-
-	lock_take(&container->lock);
-	target.process = &container->monitor;
-	target.data = container_ref(container);
-	container->watch = watch_process(container->owner->loop, &target, err);
-	bool watched = container->watch != NULL;
-	lock_drop(&container->lock);
-	if (!watched) {
-		container_unref(container);
-		return -1;
-	}
-	return 0;
-}
-
-/* A client that goes away cannot wake this condition, so the wait is cut into slices that look. */
-static int wait_exit(struct container *container, bool grace, const struct ctx *ctx, struct err *err)
-{
-	int failed = 0;
-
-	lock_take(&container->lock);
-	while (container->state != CRI__CONTAINER_STATE__CONTAINER_EXITED && !failed) {
-		int64_t until = clock_deadline_in(250 * NS_PER_MS);
-		int64_t deadline = ctx_deadline(ctx);
-
-		if (grace && container->kill_at <= clock_mono())
-			break;
-		if (grace && container->kill_at < until)
-			until = container->kill_at;
-		cond_wait_until(&container->changed, &container->lock, deadline < until ? deadline : until);
-		if (container->state != CRI__CONTAINER_STATE__CONTAINER_EXITED)
-			failed = ctx_check(ctx, "waiting for the container to exit", err);
-	}
-	lock_drop(&container->lock);
-	return failed;
-}
-
-int container_wait_exit(struct container *container, const struct ctx *ctx, struct err *err)
-{
-	return wait_exit(container, false, ctx, err);
-}
-
-int container_wait_grace(struct container *container, const struct ctx *ctx, struct err *err)
-{
-	return wait_exit(container, true, ctx, err);
 }
 
 void container_stop_begin(struct container *container, int64_t grace)

@@ -66,7 +66,7 @@ struct container {
 	int32_t exit_code;
 	char *reason, *message; /* never NULL */
 	struct process init, monitor;
-	struct watch *watch; /* of the monitor */
+	struct watch *watch, *init_watch; /* of the monitor and of init */
 	/* The request's, then as last updated; changed inside the gate only. NULL: none. */
 	const Cri__LinuxContainerResources *resources;
 	struct arena *resources_arena; /* holds them once updated */
@@ -101,6 +101,7 @@ Cri__LinuxContainerResources *container_resources_merged(const Cri__LinuxContain
 Cri__ContainerState container_state(struct container *container);
 /* Copies of the processes with pidfds of their own; -1 pidfd when gone. The caller calls process_done. */
 struct process container_init_process(struct container *container);
+struct process container_monitor_process(struct container *container);
 
 /* False when there is no runtime to ask: its handler is not configured any more, or its program is not there.
  */
@@ -110,8 +111,10 @@ void container_monitor_spec(const struct container *container, struct monitor_sp
 int container_save(struct container *container, struct err *err) MUST_CHECK;
 int container_save_config(struct container *container, struct err *err) MUST_CHECK;
 
-/* Watches the monitor: its end is the container's end. */
+/* Watches the monitor, whose end is the container's end, and init, lest the monitor does not tell. After a
+ * failure, too, container_unwatch() ends it. */
 int container_watch(struct container *container, struct err *err) MUST_CHECK;
+void container_unwatch(struct container *container);
 /* Looks for the exit file (or, with monitor_gone, decides without one) and sets EXITED. Any thread; does not
  * wait. */
 void container_check_exit(struct container *container, bool monitor_gone);

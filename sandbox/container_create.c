@@ -293,10 +293,9 @@ int container_undo(struct container *container, const struct ctx *ctx, struct er
 	struct runtime_target target;
 
 	lock_take(&container->lock);
-	struct watch *watch = TAKE(container->watch);
 	container->removed = true;
 	lock_drop(&container->lock);
-	watch_cancel(watch);
+	container_unwatch(container);
 
 	/* First who may still be making what is undone here. */
 	if (monitor_end(container->bundle, container->id, ctx, err) < 0 ||

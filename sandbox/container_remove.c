@@ -5,15 +5,20 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "image/images.h"
 #include "image/overlay.h"
 #include "sandbox/container.h"
 #include "sandbox/image_mounts.h"
 #include "sandbox/store.h"
+
+/* It ends by itself once it has written what the container's end left in its pipes. */
+static const int64_t monitor_patience = 500 * NS_PER_MS;
 
 /* Removes a folder on tmpfs that may never have been made, or be gone with a reboot. */
 static int remove_volatile(const char *parent, const char *name, struct err *err)
@@ -33,11 +38,31 @@ static int remove_run_dir(const struct container *container, struct err *err)
 	return remove_volatile(parent, slash + 1, err);
 }
 
+/* A monitor that was stopped, or cannot write its log, would outlive its container. */
+static int end_monitor(struct container *container, const struct ctx *ctx, struct err *err)
+{
+	CLEANUP(process_done) struct process monitor = container_monitor_process(container);
+	struct ctx soon;
+	struct err ignored;
+
+	if (monitor.pidfd < 0)
+		return 0;
+	ctx_init_child(&soon, ctx, clock_deadline_in(monitor_patience));
+	int waiting = process_wait_gone(&monitor, &soon, &ignored);
+	ctx_done(&soon);
+	if (waiting == 0)
+		return 0;
+	if (process_signal(&monitor, SIGKILL, err) < 0)
+		return -1;
+	return process_wait_gone(&monitor, ctx, err);
+}
+
 int container_destroy(struct container *container, const struct ctx *ctx, struct err *err)
 {
 	struct sandboxes *owner = container->owner;
 
-	if (overlay_unmount(container->rootfs, err) < 0 || image_mounts_undo(container, err) < 0 ||
+	if (end_monitor(container, ctx, err) < 0 || overlay_unmount(container->rootfs, err) < 0 ||
+	    image_mounts_undo(container, err) < 0 ||
 	    cgroup_remove(owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
 	    remove_run_dir(container, err) < 0 ||
 	    remove_volatile(owner->attach_dir, container->id, err) < 0) /* conmon's socket */
@@ -59,9 +84,8 @@ static int remove_gated(struct container *container, const struct ctx *ctx, stru
 
 	lock_take(&container->lock);
 	container->removed = true;
-	struct watch *watch = TAKE(container->watch);
 	lock_drop(&container->lock);
-	watch_cancel(watch);
+	container_unwatch(container);
 	store_remove_container(container->owner, container);
 	images_release(container->owner->images);
 	return 0;

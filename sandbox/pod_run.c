@@ -219,7 +219,7 @@ static int run(void *data, const struct ctx *ctx, char **ret, struct err *err)
 		return existing(found, ret, err);
 	CLEANUP(pod_unrefp) struct pod *pod = pod_new_take(run->owner, NULL, TAKE(run->arena), run->request);
 	if (!pod->handler || pod->handler->problem)
-		return err_set(err, RPC_FAILED_PRECONDITION, "runtime handler \"%s\" cannot be used: %s",
+		return err_set(err, RPC_INVALID_ARGUMENT, "runtime handler \"%s\" cannot be used: %s",
 			       run->request->runtime_handler,
 			       pod->handler ? pod->handler->problem : "not configured");
 	if (pod_has_userns(pod) && !(pod->handler->user_namespaces && userns_supported()))

@@ -5,7 +5,7 @@
 METRIC(metric_containers_oom, 1, .name = "containers_oom_total",
        .help = "Containers that ended for want of memory.", .type = METRIC_COUNTER);
 METRIC(metric_monitor_deaths, 1, .name = "monitor_deaths_total",
-       .help = "Containers that ended because their monitor had died.", .type = METRIC_COUNTER);
+       .help = "Monitors that ended without reporting how their container did.", .type = METRIC_COUNTER);
 
 void sandboxes_count(struct sandboxes *sandboxes, struct sandbox_counts *ret)
 {

@@ -147,14 +147,6 @@ static void forget_pod(struct pod *pod)
 	watch_cancel(watch);
 }
 
-static void forget_container(struct container *container)
-{
-	lock_take(&container->lock);
-	struct watch *watch = TAKE(container->watch);
-	lock_drop(&container->lock);
-	watch_cancel(watch);
-}
-
 /* Containers go before the pods they refer to. */
 static void forget_all(struct sandboxes *sandboxes)
 {
@@ -162,7 +154,7 @@ static void forget_all(struct sandboxes *sandboxes)
 	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
 
 	for (size_t i = 0; containers[i]; i++) {
-		forget_container(containers[i]);
+		container_unwatch(containers[i]);
 		store_remove_container(sandboxes, containers[i]);
 	}
 	for (size_t i = 0; pods[i]; i++) {

@@ -40,13 +40,27 @@ static void finish(struct watch *watch)
 	drop(watch);
 }
 
-static void ended(struct source *source UNUSED, uint32_t events UNUSED, void *data)
+static void over(struct source *source UNUSED, void *data)
 {
 	struct watch *watch = data;
 
 	if (!atomic_load(&watch->cancelled))
 		watch->target.fn(watch->target.data);
 	finish(watch);
+}
+
+static void ended(struct source *source UNUSED, uint32_t events UNUSED, void *data)
+{
+	struct watch *watch = data;
+	struct err err;
+
+	if (watch->target.delay && !atomic_load(&watch->cancelled)) {
+		source_free(watch->source);
+		watch->source = loop_add_timer(watch->loop, watch->target.delay, 0, over, watch, &err);
+		if (watch->source)
+			return;
+	}
+	over(NULL, watch);
 }
 
 static bool has_ended(const struct watch *watch)

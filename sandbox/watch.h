@@ -1,6 +1,6 @@
 /*
  * Watches the end of a process on the event loop: the function runs once, on the loop's thread, when the
- * process has ended.
+ * process has ended, or a while after that.
  *
  * Made and cancelled from any thread. The watch keeps a duplicate of the pidfd, so the caller's struct
  * process may change meanwhile. `data` is a counted reference that the watch owns: release(data) is called
@@ -21,6 +21,7 @@ struct watch_target {
 	void (*fn)(void *data);
 	void (*release)(void *data);
 	void *data;
+	int64_t delay; /* ns from the end to fn */
 };
 
 /* On failure data is not released. */

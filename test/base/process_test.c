@@ -144,6 +144,50 @@ static void dies_with_the_thread_that_started_it(void **state)
 	assert_int_equal(status, SIGKILL);
 }
 
+/* Of a zombie always; of a reaped process what the kernel still knows, which must be the same. */
+static void how_it_ended(const char *script, int wanted)
+{
+	const char *argv[] = { "sh", "-c", script, NULL };
+	const struct command command = { .path = "sh", .argv = argv, .env = path_env };
+	CLEANUP(process_done) struct process process = PROCESS_INIT;
+	int status = -1, reaped = -1;
+
+	assert_ok(command_start(&command, &process, &err));
+	assert_ok(process_wait_gone(&process, NULL, &err));
+	assert_true(process_exit_status(&process, &status));
+	assert_int_equal(status, wanted);
+	assert_ok(process_wait(&process, NULL, &reaped, &err));
+	assert_int_equal(reaped, wanted);
+	status = wanted;
+	if (!process_exit_status(&process, &status))
+		print_message("this kernel forgets how a reaped process has ended\n");
+	assert_int_equal(status, wanted);
+}
+
+static void the_end_is_told_of_any_process(void **state)
+{
+	const char *argv[] = { "sleep", "1000", NULL };
+	const struct command command = { .path = "sleep", .argv = argv };
+	CLEANUP(process_done) struct process process = PROCESS_INIT;
+	int status;
+
+	(void)state;
+	how_it_ended("exit 0", 0);
+	how_it_ended("exit 7", 7 << 8);
+	how_it_ended("kill -9 $$", SIGKILL);
+	assert_false(process_exit_status(&process, &status)); /* none */
+	assert_ok(command_start(&command, &process, &err));
+	assert_false(process_exit_status(&process, &status)); /* alive */
+	assert_false(process_stopped(&process));
+	assert_ok(process_signal(&process, SIGSTOP, &err));
+	for (int i = 0; i < 10000 && !process_stopped(&process); i++)
+		usleep(1000);
+	assert_true(process_stopped(&process));
+	assert_ok(process_signal(&process, SIGKILL, &err));
+	assert_ok(process_wait(&process, NULL, &status, &err));
+	assert_false(process_stopped(&process));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +196,7 @@ int main(void)
 		cmocka_unit_test(a_pid_is_guarded_by_its_start_time),
 		cmocka_unit_test(start_time_of_a_hostile_name),
 		cmocka_unit_test(dies_with_the_thread_that_started_it),
+		cmocka_unit_test(the_end_is_told_of_any_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,10 +87,11 @@ static void end_sleeper(struct process *process)
 	process_done(process);
 }
 
-static struct watch *watch(struct loop *loop, const struct process *process, struct seen *seen)
+static struct watch *watch_later(struct loop *loop, const struct process *process, struct seen *seen,
+				 int64_t delay)
 {
 	const struct watch_target target = {
-		.process = process, .fn = ended, .release = release, .data = seen
+		.process = process, .fn = ended, .release = release, .data = seen, .delay = delay
 	};
 	struct err err = { 0 };
 	struct watch *made = watch_process(loop, &target, &err);
@@ -98,6 +99,35 @@ static struct watch *watch(struct loop *loop, const struct process *process, str
 	if (!made)
 		fail_msg("%s", err.text);
 	return made;
+}
+
+static struct watch *watch(struct loop *loop, const struct process *process, struct seen *seen)
+{
+	return watch_later(loop, process, seen, 0);
+}
+
+static void test_end_is_told_later(void **state)
+{
+	struct process process = start_sleeper(), other = start_sleeper();
+	struct seen seen = { 0 }, never = { 0 };
+	struct runner runner;
+
+	(void)state;
+	runner_start(&runner);
+	struct watch *made = watch_later(runner.loop, &process, &seen, 200 * NS_PER_MS);
+	struct watch *cancelled = watch_later(runner.loop, &other, &never, 3600 * NS_PER_SEC);
+	int64_t begin = clock_mono();
+	end_sleeper(&process);
+	end_sleeper(&other);
+	wait_for(&seen.releases, 1);
+	assert_true(clock_mono() - begin >= 200 * NS_PER_MS);
+	assert_int_equal(seen.ends, 1);
+	assert_int_equal(never.releases, 0);
+	watch_cancel(cancelled); /* between the end and its telling */
+	wait_for(&never.releases, 1);
+	assert_int_equal(never.ends, 0);
+	watch_cancel(made);
+	runner_stop(&runner);
 }
 
 static void test_end_is_told(void **state)
@@ -227,6 +257,7 @@ int main(void)
 		cmocka_unit_test(test_end_is_told),           cmocka_unit_test(test_end_before_the_watch),
 		cmocka_unit_test(test_cancel_before_the_end), cmocka_unit_test(test_without_a_running_loop),
 		cmocka_unit_test(test_needs_a_pidfd),         cmocka_unit_test(test_cancel_meets_the_end),
+		cmocka_unit_test(test_end_is_told_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
