@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 
-enum { PROFILES_MAX = 16 * 1024 * 1024, NAME_MAX_BYTES = 1024 };
+enum { PROFILES_MAX = 16 * 1024 * 1024, NAME_MAX_BYTES = 1024, LABEL_PART_MAX = 256 };
 
 enum kind { DEFAULT, UNCONFINED, LOCALHOST };
 
@@ -80,6 +80,27 @@ static int check_loaded(const char *name, struct err *err)
 	return err_set(err, RPC_FAILED_PRECONDITION, "AppArmor profile %s is not loaded", name);
 }
 
+/* One part of a label user:role:type:level. Only a level may have colons: "s0:c1,c2". */
+static int check_label_part(const char *part, const char *what, struct err *err)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+	static const char level[] = "abcdefghijklmnopqrstuvwxyz0123456789_.,:-";
+	const char *allowed = str_eq(what, "level") ? level : letters;
+
+	if (strlen(part) <= LABEL_PART_MAX && part[strspn(part, allowed)] == '\0')
+		return 0;
+	return err_set(err, RPC_INVALID_ARGUMENT, "selinux_options.%s is malformed", what);
+}
+
+static int check_label(const Cri__SELinuxOption *options, struct err *err)
+{
+	if (check_label_part(options->user, "user", err) < 0 ||
+	    check_label_part(options->role, "role", err) < 0 ||
+	    check_label_part(options->type, "type", err) < 0)
+		return -1;
+	return check_label_part(options->level, "level", err);
+}
+
 int spec_security_check(const struct spec_input *input, struct err *err)
 {
 	const Cri__LinuxContainerSecurityContext *security =
@@ -87,6 +108,8 @@ int spec_security_check(const struct spec_input *input, struct err *err)
 	const char *name;
 	enum kind kind;
 
+	if (security && security->selinux_options && check_label(security->selinux_options, err) < 0)
+		return -1;
 	if (apparmor_kind(security, &kind, &name, err) < 0)
 		return -1;
 	if (kind != LOCALHOST || security->privileged)
