@@ -231,7 +231,8 @@ static int build_spec(struct container *container, const struct image *image,
 	struct spec_input input;
 
 	if (rootfs < 0 || user_resolve(&user, &container->user, err) < 0 ||
-	    check_mapped(container, err) < 0 || target_pid_ns(container, &paths.target, err) < 0 ||
+	    check_mapped(container, err) < 0 || user_add_entry(rootfs, &container->user, err) < 0 ||
+	    target_pid_ns(container, &paths.target, err) < 0 ||
 	    image_mounts_make(container, mounts, &sources, err) < 0)
 		return -1;
 	fill_paths(container, &paths);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -308,6 +309,7 @@ static int read_passwd(int rootfs, const struct wanted_id *wanted, struct user *
 			continue;
 		user->uid = uid;
 		user->gid = gid;
+		user->listed = true;
 		if (name_fits(entry.fields[0]))
 			user->name = xstrdup(entry.fields[0]);
 		if (entry.len > 5 && *entry.fields[5] == '/' && strlen(entry.fields[5]) < 4096 &&
@@ -461,4 +463,36 @@ int user_resolve(const struct user_request *request, struct user *ret, struct er
 	*ret = user;
 	user = (struct user){ 0 };
 	return 0;
+}
+
+/* -1 when there is no file that user_resolve() reads. */
+static int open_to_append(int rootfs, off_t *ret_size)
+{
+	CLEANUP(fd_closep) int look = open_in_root(rootfs, "/etc/passwd", O_PATH, 0);
+	struct stat st;
+
+	if (look < 0 || fstat(look, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > USERS_FILE_MAX)
+		return -1;
+	*ret_size = st.st_size;
+	return open_in_root(rootfs, "/etc/passwd", O_RDWR | O_APPEND | O_NONBLOCK, 0);
+}
+
+int user_add_entry(int rootfs, const struct user *user, struct err *err)
+{
+	off_t size = 0;
+	char line[128], last = '\n';
+
+	if (user->listed)
+		return 0;
+	CLEANUP(fd_closep) int fd = open_to_append(rootfs, &size);
+	if (fd < 0)
+		return 0;
+	if (size > 0 && pread(fd, &last, 1, size - 1) != 1)
+		return err_errno(err, "read /etc/passwd of the root filesystem");
+	/* Numbers only: nothing of the request can become another entry (CVE-2022-4318). */
+	int len = snprintf(line, sizeof(line), "%s%u:x:%u:%u:%u user:/:/sbin/nologin\n",
+			   last == '\n' ? "" : "\n", user->uid, user->uid, user->gid, user->uid);
+	return write_all(fd, line, (size_t)len) < 0
+		       ? err_errno(err, "write /etc/passwd of the root filesystem")
+		       : 0;
 }

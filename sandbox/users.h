@@ -34,8 +34,9 @@ struct user {
 	uint32_t uid, gid;
 	uint32_t *groups; /* sorted, without duplicates, gid among them */
 	size_t groups_len;
-	char *name; /* from passwd; "" when it has no entry */
-	char *home; /* from passwd when it is an absolute path of printable bytes; else "/" */
+	char *name;  /* from passwd; "" when it has no entry */
+	char *home;  /* from passwd when it is an absolute path of printable bytes; else "/" */
+	bool listed; /* passwd has an entry of it */
 };
 
 void user_done(struct user *user); /* also for CLEANUP */
@@ -46,6 +47,11 @@ void user_done(struct user *user); /* also for CLEANUP */
  * oversized or irregular passwd or group file that is needed.
  */
 int user_resolve(const struct user_request *request, struct user *ret, struct err *err) MUST_CHECK;
+
+/* Gives a user without an entry one, in the root filesystem's own passwd (rootfs is writable, and nobody else
+ * is in it): many programs will not run as a user that has no name. An image without a passwd file, or with
+ * one that would not be read, is left as it is. */
+int user_add_entry(int rootfs, const struct user *user, struct err *err) MUST_CHECK;
 
 /* What of the request can be refused before there is a root filesystem. */
 int user_check(const Cri__LinuxContainerSecurityContext *security, struct err *err) MUST_CHECK;

@@ -443,6 +443,8 @@ all_over() {
 	is "$(in_container "$id" id -G | xargs -n 1 | sort -n | xargs)" "10 20 2345"
 	is "$(container_field "$id" '.user.linux | "\(.uid):\(.gid)"')" 1234:2345
 	is "$(process_line "$id" CapEff)" 0000000000000000 "capabilities of a user"
+	# containerd does not name it
+	[ "$CRISP_SERVER" != crispd ] || is "$(in_container "$id" id -un) $(in_container "$id" grep -c ^1234: /etc/passwd)" "1234 1"
 	id=$(launch name "$user = {run_as_username: \"www-data\"}")
 	is "$(in_container "$id" id -un):$(in_container "$id" id -gn)" www-data:www-data
 	id=$(launch root)

@@ -307,6 +307,49 @@ static int teardown(void **state)
 	return failed;
 }
 
+/* What passwd is after a user of these ids was given an entry. */
+static void after_entry(const char *before, uint32_t uid, const char *wanted)
+{
+	struct user user CLEANUP(user_done) = { 0 };
+	CLEANUP(freep) char *text = NULL;
+	Cri__LinuxContainerSecurityContext security;
+	Cri__Int64Value value = CRI__INT64_VALUE__INIT;
+	struct err err = { 0 };
+
+	cri__linux_container_security_context__init(&security);
+	value.value = uid;
+	security.run_as_user = &value;
+	const struct user_request request = { .security = &security, .image_user = "", .rootfs = rootfs };
+	fresh();
+	put("etc/passwd", before);
+	assert_int_equal(user_resolve(&request, &user, &err), 0);
+	assert_int_equal(user_add_entry(rootfs, &user, &err), 0);
+	assert_int_equal(file_read(rootfs, "etc/passwd", 4096, &text, NULL, &err), 0);
+	assert_string_equal(text, wanted);
+}
+
+static void test_entry(void **state)
+{
+	struct user unknown = { .uid = 9, .gid = 9 };
+	struct err err = { 0 };
+
+	(void)state;
+	after_entry("root:x:0:0::/:\n", 77, "root:x:0:0::/:\n77:x:77:0:77 user:/:/sbin/nologin\n");
+	after_entry("root:x:0:0::/:", 77, "root:x:0:0::/:\n77:x:77:0:77 user:/:/sbin/nologin\n");
+	after_entry("", 0, "0:x:0:0:0 user:/:/sbin/nologin\n");
+	after_entry("root:x:0:0::/:", 0, "root:x:0:0::/:");
+	after_entry("a\tb:x:5:5::/:", 5, "a\tb:x:5:5::/:"); /* has one, if not a good one */
+	/* nothing there, a FIFO, a link that leads out: left alone, and nothing is waited for */
+	assert_int_equal(unlinkat(rootfs, "etc/passwd", 0), 0);
+	assert_int_equal(user_add_entry(rootfs, &unknown, &err), 0);
+	assert_int_not_equal(faccessat(rootfs, "etc/passwd", F_OK, 0), 0);
+	assert_int_equal(mkfifoat(rootfs, "etc/passwd", 0644), 0);
+	assert_int_equal(user_add_entry(rootfs, &unknown, &err), 0);
+	assert_int_equal(unlinkat(rootfs, "etc/passwd", 0), 0);
+	assert_int_equal(symlinkat("../../../../../../../../dev/null", rootfs, "etc/passwd"), 0);
+	assert_int_equal(user_add_entry(rootfs, &unknown, &err), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +361,7 @@ int main(void)
 		cmocka_unit_test(test_missing_files),
 		cmocka_unit_test(test_irregular_files),
 		cmocka_unit_test(test_oversized_files),
+		cmocka_unit_test(test_entry),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
