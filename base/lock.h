@@ -42,6 +42,7 @@ enum lock_rank {
 	LOCK_EVENTS,     /* event subscribers */
 	LOCK_FEED,       /* what waits for one subscriber (server/grpc/feed.h) */
 	LOCK_STREAMING,  /* streaming: tokens, sessions */
+	LOCK_CREW,       /* counted threads (base/crew.h) */
 	LOCK_FLIGHT,     /* joined requests (base/flight.h) */
 	LOCK_GATE,       /* per-object queues (base/gate.h) */
 	LOCK_POOL,       /* worker pool queue */

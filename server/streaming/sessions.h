@@ -34,7 +34,7 @@ void sessions_end(struct sessions *sessions);
 struct sessions *sessions_free(struct sessions *sessions); /* accepts NULL, returns NULL */
 
 /* Takes what session owns, in any case; when no thread can be had, it ends at once. */
-void sessions_start_take(struct sessions *sessions, struct session *session);
+void sessions_start_take(struct sessions *sessions, const struct session *session);
 size_t sessions_count(struct sessions *sessions);
 
 #endif
