@@ -32,6 +32,7 @@
 #include "conmon/verb.h"
 
 enum { PROCESS_MAX = 16 * 1024 * 1024 };
+static const char mark_type[] = "RLIMIT_LOCKS";
 static const int64_t kill_patience = 10 * NS_PER_SEC;
 static const int64_t end_patience = NS_PER_SEC;
 
@@ -55,8 +56,22 @@ static int add_mark(json_t *process, uint64_t mark)
 		if (json_object_set_new(process, "rlimits", limits) < 0)
 			return -1;
 	}
-	return json_array_append_new(limits, json_pack("{s:s, s:I, s:I}", "type", "RLIMIT_LOCKS", "hard",
+	return json_array_append_new(limits, json_pack("{s:s, s:I, s:I}", "type", mark_type, "hard",
 						       (json_int_t)mark, "soft", (json_int_t)mark));
+}
+
+uint64_t exec_process_mark(const json_t *document)
+{
+	const json_t *limits = json_object_get(document, "rlimits"), *limit;
+
+	for (size_t i = 0; (limit = json_array_get(limits, i)); i++) {
+		json_int_t hard = json_integer_value(json_object_get(limit, "hard"));
+
+		if (str_eq(json_string_value(json_object_get(limit, "type")), mark_type) &&
+		    procs_may_be_mark((uint64_t)hard))
+			return (uint64_t)hard;
+	}
+	return 0;
 }
 
 /* The two files have a name of their own. */

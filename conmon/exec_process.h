@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/spawn.h"
@@ -26,6 +28,8 @@ struct exec_process {
 	struct process runtime; /* PROCESS_INIT before the start */
 };
 
+/* The mark in a process document that exec_process_prepare() wrote; 0: there is none. */
+uint64_t exec_process_mark(const json_t *document);
 /* Writes the files. process_json: the OCI process document. */
 int exec_process_prepare(struct exec_process *process, const char *process_json, struct err *err) MUST_CHECK;
 /* fds: what the runtime gets as its (and the command's) stdio. */

@@ -108,6 +108,18 @@ static void set_size(int fd, uint16_t width, uint16_t height)
 		(void)ioctl(fd, TIOCSWINSZ, &size);
 }
 
+/* Bytes pass as they are: what they mean is for the terminal inside to know. The runtime sees to that only
+ * once it is up. */
+static void make_raw(int fd)
+{
+	struct termios settings;
+
+	if (tcgetattr(fd, &settings) < 0)
+		return;
+	cfmakeraw(&settings);
+	(void)tcsetattr(fd, TCSANOW, &settings);
+}
+
 /* A terminal of our own as the runtime's stdio; what it says before the command runs comes by it, too. */
 static int start_relay(struct exec_stream *stream, const struct exec_stream_spec *spec, struct err *err)
 {
@@ -120,6 +132,7 @@ static int start_relay(struct exec_stream *stream, const struct exec_stream_spec
 	slave = ioctl(stream->in, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave < 0)
 		return err_errno(err, "terminal for an exec");
+	make_raw(slave);
 	set_size(stream->in, spec->width, spec->height);
 	const struct command_fd fds[] = { { slave, 0 }, { slave, 1 }, { slave, 2 } };
 
@@ -313,13 +326,14 @@ void exec_stream_note(struct exec_stream *stream, const void *data, size_t len)
 
 void exec_stream_end_input(struct exec_stream *stream)
 {
+	static const char end_of_file = 4; /* the usual key; the terminal inside is out of reach */
 	struct termios settings;
 
-	if (!stream->tty) {
+	if (!stream->tty)
 		stream->in = fd_close(stream->in);
-		return;
-	}
-	if (stream->in >= 0 && tcgetattr(stream->in, &settings) == 0 && (settings.c_lflag & ICANON))
+	else if (stream->relay)
+		(void)!write(stream->in, &end_of_file, 1);
+	else if (stream->in >= 0 && tcgetattr(stream->in, &settings) == 0 && (settings.c_lflag & ICANON))
 		(void)!write(stream->in, &settings.c_cc[VEOF], 1);
 }
 

@@ -197,13 +197,18 @@ static void select_words(struct scan *scan, const struct wanted *wanted)
 	}
 }
 
+/* Positive as a signed number, and far above what anybody would set by hand. */
 uint64_t procs_new_mark(void)
 {
 	uint64_t mark;
 
-	/* Positive as a signed number, and far above what anybody would set by hand. */
 	random_bytes(&mark, sizeof(mark));
 	return (mark & ((UINT64_C(1) << 62) - 1)) | UINT64_C(1) << 61;
+}
+
+bool procs_may_be_mark(uint64_t value)
+{
+	return value >> 61 == 1;
 }
 
 struct victims {
@@ -299,17 +304,42 @@ int procs_kill_descendants(pid_t root, const struct ctx *ctx, struct err *err)
 	return kill_all(&wanted, ctx, err);
 }
 
+static struct wanted wanted_words(const char *const *words, size_t len, struct str *text)
+{
+	str_addc(text, '\0');
+	for (size_t i = 0; i < len; i++) {
+		str_add(text, words[i]);
+		str_addc(text, '\0');
+	}
+	return (struct wanted){ .select = select_words, .words = text->data, .words_len = text->len };
+}
+
 int procs_kill_words(const char *const *words, size_t len, const struct ctx *ctx, struct err *err)
 {
 	CLEANUP(str_done) struct str text = STR_INIT;
+	const struct wanted wanted = wanted_words(words, len, &text);
 
-	str_addc(&text, '\0');
-	for (size_t i = 0; i < len; i++) {
-		str_add(&text, words[i]);
-		str_addc(&text, '\0');
-	}
-	const struct wanted wanted = { .select = select_words, .words = text.data, .words_len = text.len };
 	return kill_all(&wanted, ctx, err);
+}
+
+int procs_wait_words(const char *const *words, size_t len, const struct ctx *ctx, struct err *err)
+{
+	CLEANUP(str_done) struct str text = STR_INIT;
+	const struct wanted wanted = wanted_words(words, len, &text);
+	struct scan scan CLEANUP(scan_done) = { 0 };
+
+	if (scan_all(&scan, err) < 0)
+		return -1;
+	for (size_t i = 0; i < scan.len; i++) {
+		CLEANUP(process_done) struct process process = PROCESS_INIT;
+
+		if (scan.procs[i].gone || !has_words(scan.procs[i].pid, &wanted) ||
+		    process_open(scan.procs[i].pid, scan.procs[i].start_time, &process, NULL) < 0)
+			continue;
+		if (process_wait_gone(&process, ctx, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 bool procs_is_descendant(pid_t pid, pid_t root)

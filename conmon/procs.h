@@ -28,12 +28,15 @@ int procs_kill_marked(uint64_t mark, pid_t spared, const struct ctx *ctx, struct
 bool procs_is_marked(pid_t pid, uint64_t mark);
 /* A mark nobody else has. */
 uint64_t procs_new_mark(void);
+bool procs_may_be_mark(uint64_t value); /* whether procs_new_mark() could have made it */
 
 /* SIGKILL for everything below root (not root itself). */
 int procs_kill_descendants(pid_t root, const struct ctx *ctx, struct err *err) MUST_CHECK;
 /* SIGKILL for every process that has these words, one after the other, among its arguments, and for
  * everything below. They must be words that nobody else could have, such as paths of our own. */
 int procs_kill_words(const char *const *words, size_t len, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* Waits until nobody has these words any more. */
+int procs_wait_words(const char *const *words, size_t len, const struct ctx *ctx, struct err *err) MUST_CHECK;
 bool procs_is_descendant(pid_t pid, pid_t root);
 
 #endif

@@ -3,11 +3,15 @@
  * the runtime itself refuses an exec in a container that has just ended.
  */
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
+#include "base/pool.h"
 #include "conmon/exec.h"
+#include "conmon/exec_leftovers.h"
 #include "sandbox/container.h"
 #include "sandbox/container_exec.h"
 #include "sandbox/spec.h"
@@ -97,4 +101,45 @@ int container_reopen_log(struct sandboxes *sandboxes, const struct ctx *ctx, con
 		return 0;
 	container_monitor_spec(container, &spec);
 	return monitor_reopen_log(&spec, ctx, err);
+}
+
+/* ---- left by a crispd that was killed ---- */
+
+static const int64_t end_patience = 60 * NS_PER_SEC;
+
+struct old_execs {
+	struct container *container; /* a reference */
+	struct strv names;
+};
+
+static void end_old_execs(void *data)
+{
+	struct old_execs *execs = data;
+	const char *id = execs->container->id;
+	struct ctx ctx;
+	struct err err;
+
+	ctx_init(&ctx, clock_deadline_in(end_patience));
+	if (exec_leftovers_end(execs->container->run_dir, &execs->names, &ctx, &err) < 0)
+		log_warn("container %s: commands of before the restart: %s; ignoring them", id, err.text);
+	else
+		log_debug("container %s: what execs of before the restart left was ended", id);
+	ctx_done(&ctx);
+	strv_done(&execs->names);
+	container_unref(execs->container);
+	free(execs);
+}
+
+void container_end_old_execs(struct container *container)
+{
+	struct old_execs *execs = xnew(struct old_execs);
+	struct err err;
+
+	exec_leftovers_find(container->run_dir, &execs->names);
+	execs->container = container_ref(container);
+	if (execs->names.len && pool_run(container->owner->pool, end_old_execs, execs, &err) == 0)
+		return;
+	strv_done(&execs->names);
+	container_unref(execs->container);
+	free(execs);
 }

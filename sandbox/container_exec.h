@@ -14,4 +14,8 @@ int container_find_running(struct sandboxes *sandboxes, const char *id, struct c
 int container_exec_document(const struct container *container, const struct spec_exec *command, char **ret,
 			    struct err *err) MUST_CHECK;
 
+/* At the start: ends, on the pool, what a crispd that was killed has left running in the container by exec.
+ */
+void container_end_old_execs(struct container *container);
+
 #endif

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "proto/message_json.h"
+#include "sandbox/container_exec.h"
 #include "sandbox/record.h"
 #include "sandbox/store.h"
 
@@ -295,6 +296,7 @@ static void restore_container(struct sandboxes *owner, const char *id)
 		return;
 	}
 	revive_container(container, &state);
+	container_end_old_execs(container);
 	store_add_container(owner, container);
 }
 

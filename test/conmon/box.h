@@ -179,7 +179,9 @@ static inline void box_container(struct box *box, const char *runtime, const cha
 		"{\"ociVersion\":\"1.0.2\"%s,\"process\":{\"user\":{\"uid\":0,\"gid\":0},\"cwd\":\"/\",\"args\":%s,"
 		"\"env\":[\"PATH=/bin\"]},\"root\":{\"path\":\"%s/rootfs\"},"
 		"\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
-		"{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}],"
+		"{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"},"
+		"{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\","
+		"\"options\":[\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]}],"
 		"\"linux\":{\"cgroupsPath\":\"/%s/%.16s\",\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"pid\"},"
 		"{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"network\"}]}}",
 		extra ? extra : "", args, box->dir, box_name(box), ret->id);
