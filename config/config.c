@@ -260,6 +260,18 @@ static int check_together(const struct loading *loading, const struct config *co
 	return check_metrics(loading, &config->metrics);
 }
 
+/* What is missing is told where TLS was switched on. */
+static int check_tls(const struct loading *loading, const struct config_api *api)
+{
+	const struct toml_value *table = find_table(loading->tree, "crisp.api");
+
+	if (!api->stream_enable_tls || (*api->stream_tls_cert && *api->stream_tls_key))
+		return 0;
+	return toml_fail(toml_find(table, "stream_enable_tls")->value, "crisp.api.stream_enable_tls",
+			 loading->err, "%s is not set",
+			 *api->stream_tls_cert ? "stream_tls_key" : "stream_tls_cert");
+}
+
 static int decode_all(const struct loading *loading, struct config *config)
 {
 	if (check_root(loading) < 0)
@@ -273,7 +285,7 @@ static int decode_all(const struct loading *loading, struct config *config)
 	}
 	if (decode_runtimes(loading, config) < 0)
 		return -1;
-	return check_together(loading, config);
+	return check_tls(loading, &config->api) < 0 ? -1 : check_together(loading, config);
 }
 
 static int read_into(struct toml_value *tree, const char *path, struct arena *scratch, struct err *err)

@@ -36,6 +36,7 @@ struct config_strings {
 };
 
 enum config_cgroup_manager { CONFIG_CGROUPFS, CONFIG_SYSTEMD };
+enum config_tls_version { CONFIG_TLS12, CONFIG_TLS13 };
 enum config_image_volumes { CONFIG_VOLUMES_MKDIR, CONFIG_VOLUMES_BIND, CONFIG_VOLUMES_IGNORE };
 
 struct config_api {                     /* [crisp.api] */
@@ -45,7 +46,13 @@ struct config_api {                     /* [crisp.api] */
 	const char *stream_address;     /* numeric; where exec, attach and port-forward are served */
 	int64_t stream_port;            /* 0: any */
 	int64_t stream_idle_timeout;    /* ns; 0: none */
-	int64_t drain_timeout;          /* ns to let calls in progress end after SIGTERM */
+	bool stream_enable_tls;
+	const char *stream_tls_cert; /* path */
+	const char *stream_tls_key;  /* path */
+	const char *stream_tls_ca;   /* path; "": clients need no certificate */
+	enum config_tls_version stream_tls_min_version;
+	struct config_strings stream_tls_cipher_suites;
+	int64_t drain_timeout; /* ns to let calls in progress end after SIGTERM */
 };
 
 struct config_runtime {           /* [crisp.runtime.runtimes.NAME] */

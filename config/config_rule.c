@@ -130,6 +130,14 @@ const char *rule_capability(const char *text)
 	return cap_from_name(name, &value) < 0 ? wrong : NULL;
 }
 
+const char *rule_cipher_suite(const char *text)
+{
+	static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+
+	return strncmp(text, "TLS_", 4) == 0 && !text[strspn(text, chars)] ? NULL
+									   : "is not a cipher suite's name";
+}
+
 const char *rule_annotation(const char *text)
 {
 	return *text && str_is_printable(text) && !strchr(text, ' ') ? NULL : "is not an annotation's key";

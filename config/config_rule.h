@@ -10,6 +10,7 @@ typedef const char *config_rule(const char *text); /* a function type: it declar
 config_rule rule_path;          /* absolute, no empty, "." or ".." component; one '/' at the end is allowed */
 config_rule rule_socket;        /* the same, and short enough for sockaddr_un */
 config_rule rule_address;       /* a numeric IPv4 or IPv6 address */
+config_rule rule_cipher_suite;  /* the form of an IANA name */
 config_rule rule_regex;         /* POSIX extended */
 config_rule rule_env;           /* KEY=VALUE */
 config_rule rule_ulimit;        /* NAME=SOFT:HARD, see config/ulimit.h */

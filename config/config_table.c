@@ -20,6 +20,12 @@ static const struct config_choice cgroup_managers[] = {
 	{ NULL },
 };
 
+static const struct config_choice tls_versions[] = {
+	{ "VersionTLS12", CONFIG_TLS12 },
+	{ "VersionTLS13", CONFIG_TLS13 },
+	{ NULL },
+};
+
 static const struct config_choice log_levels[] = {
 	{ "fatal", LOG_LEVEL_FATAL }, { "panic", LOG_LEVEL_FATAL }, { "error", LOG_LEVEL_ERROR },
 	{ "warn", LOG_LEVEL_WARN },   { "info", LOG_LEVEL_INFO },   { "debug", LOG_LEVEL_DEBUG },
@@ -62,6 +68,22 @@ static const struct config_key api_keys[] = {
 	{ "stream_idle_timeout", CONFIG_DURATION, OFFSET(api.stream_idle_timeout), "\"4h\"",
 	  "How long a session may go on without a byte from or to its client (0s to 168h); 0s: for ever.",
 	  .min = 0, .max = 168 * 60 * MINUTE },
+	{ "stream_enable_tls", CONFIG_BOOL, OFFSET(api.stream_enable_tls), "false",
+	  "Serve them by https." },
+	{ "stream_tls_cert", CONFIG_PATH, OFFSET(api.stream_tls_cert), "\"\"",
+	  "The certificate for that (PEM), followed by those between it and its CA. This file, the key and the CA may be\n"
+	  "replaced: what changed is taken with the next connection, sessions go on.", .live = true, .may_be_empty = true,
+	  .rule = rule_path },
+	{ "stream_tls_key", CONFIG_PATH, OFFSET(api.stream_tls_key), "\"\"",
+	  "Its private key (PEM, without a pass phrase).", .live = true, .may_be_empty = true, .rule = rule_path },
+	{ "stream_tls_ca", CONFIG_PATH, OFFSET(api.stream_tls_ca), "\"\"",
+	  "Only clients with a certificate of these CAs (PEM) are let in; empty: any client.", .live = true,
+	  .may_be_empty = true, .rule = rule_path },
+	{ "stream_tls_min_version", CONFIG_CHOICE, OFFSET(api.stream_tls_min_version), "\"VersionTLS12\"",
+	  "\"VersionTLS12\" or \"VersionTLS13\".", .live = true, .choices = tls_versions },
+	{ "stream_tls_cipher_suites", CONFIG_STRINGS, OFFSET(api.stream_tls_cipher_suites), "[]",
+	  "Cipher suites of TLS 1.2 (\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"); empty: those with forward secrecy and\n"
+	  "authenticated encryption. TLS 1.3 has none to be chosen.", .live = true, .rule = rule_cipher_suite },
 	{ "drain_timeout", CONFIG_DURATION, OFFSET(api.drain_timeout), "\"10s\"",
 	  "How long requests in progress may go on after SIGTERM (0s to 10m).",
 	  .live = true, .min = 0, .max = 10 * MINUTE },

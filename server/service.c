@@ -80,11 +80,25 @@ static int open_handlers(struct service *service, struct err *err)
 	return 0;
 }
 
+static struct tls_options stream_tls(const struct config_api *api)
+{
+	return (struct tls_options){ .cert = api->stream_tls_cert,
+				     .key = api->stream_tls_key,
+				     .ca = api->stream_tls_ca,
+				     .min_version = api->stream_tls_min_version == CONFIG_TLS13
+							    ? TLS_VERSION_13
+							    : TLS_VERSION_12,
+				     .cipher_suites = api->stream_tls_cipher_suites.items,
+				     .cipher_suites_len = api->stream_tls_cipher_suites.len };
+}
+
 static int open_streaming(struct service *service, struct err *err)
 {
 	const struct config_api *api = &service->config->api;
+	const struct tls_options tls = stream_tls(api);
 	const struct streaming_options options = { .address = api->stream_address,
 						   .port = (uint16_t)api->stream_port,
+						   .tls = api->stream_enable_tls ? &tls : NULL,
 						   .idle_timeout = api->stream_idle_timeout };
 
 	service->streaming = streaming_new(&options, err);
@@ -168,10 +182,18 @@ struct config *service_config(struct service *service)
 
 int service_reload(struct service *service, const struct config *config, struct err *err)
 {
+	const struct tls_options tls = stream_tls(&config->api);
+	struct tls_material *material;
 	struct config *old;
 
-	if (images_reload(service->images, config, err) < 0)
+	if (streaming_prepare_tls(service->streaming, config->api.stream_enable_tls ? &tls : NULL, &material,
+				  err) < 0)
 		return -1;
+	if (images_reload(service->images, config, err) < 0) {
+		tls_material_unref(material);
+		return -1;
+	}
+	streaming_replace_tls_take(service->streaming, material);
 	lock_take(&service->lock);
 	old = service->config;
 	service->config = config_ref(config);

@@ -5,24 +5,31 @@
 #include "server/streaming/gateway.h"
 
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "server/streaming/door.h"
+#include "server/streaming/visits.h"
 #include "server/streaming/websocket.h"
 
 enum {
 	CONNECTIONS_MAX = SESSIONS_MAX + 200,
 	MEMORY_MAX = 32 * 1024, /* of one request */
-	REQUEST_SECONDS = 30,
+	IDLE_SECONDS = 30,
 	STACK_SIZE = 256 * 1024,
 };
 
+static const int64_t request_patience = 30 * NS_PER_SEC;
+
 struct gateway {
 	struct MHD_Daemon *daemon;
-	int listener; /* owned once quiet */
+	struct door *door;
+	struct visits *visits; /* those that libmicrohttpd has and that are no sessions */
 	struct gateway_options options;
 };
 
@@ -99,6 +106,7 @@ static void on_upgraded(void *data, struct MHD_Connection *connection UNUSED, vo
 				   .closed = on_closed,
 				   .data = handle };
 
+	visits_remove(promise->gateway->visits, fd);
 	queue_add(&session.early, early, early_len);
 	promise->request = (struct stream_request){ 0 };
 	sessions_start_take(promise->gateway->options.sessions, &session);
@@ -226,39 +234,95 @@ static void on_log(void *data UNUSED, const char *fmt, va_list args)
 	log_debug("streaming: %s", text);
 }
 
+/* ---- the connections ---- */
+
+static int enter(void *data, int fd)
+{
+	struct gateway *gateway = data;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in6 v6;
+	} address = { .any = { .sa_family = AF_UNIX } };
+	socklen_t len = sizeof(address);
+	uint64_t visit;
+
+	if (getpeername(fd, &address.any, &len) < 0 || address.any.sa_family == AF_UNIX)
+		len = sizeof(address.any);
+	visit = visits_add(gateway->visits, fd);
+	if (MHD_add_connection(gateway->daemon, fd, &address.any, len) == MHD_YES)
+		return 0;
+	visits_forget(gateway->visits, visit);
+	return -1;
+}
+
+static int64_t tick(void *data)
+{
+	return visits_expire(((struct gateway *)data)->visits);
+}
+
+static void on_connection(void *data, struct MHD_Connection *connection, void **state UNUSED,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	struct gateway *gateway = data;
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED && info)
+		visits_remove(gateway->visits, info->connect_fd);
+}
+
+/* ---- its life ---- */
+
+static struct MHD_Daemon *start_daemon(struct gateway *gateway)
+{
+	return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
+					MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG,
+				0, NULL, NULL, on_request, gateway, MHD_OPTION_CONNECTION_LIMIT,
+				(unsigned int)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+				(unsigned int)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				(size_t)MEMORY_MAX, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_SIZE,
+				MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+				on_connection, gateway, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+				MHD_OPTION_END);
+}
+
 struct gateway *gateway_new_take(const struct gateway_options *options, struct err *err)
 {
 	struct gateway *gateway = xnew(struct gateway);
+	struct door_options door = { .listener = options->listener,
+				     .keys = options->keys,
+				     .enter = enter,
+				     .tick = tick,
+				     .data = gateway };
 
 	gateway->options = *options;
-	gateway->listener = -1;
-	gateway->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-		on_request, gateway, MHD_OPTION_LISTEN_SOCKET, options->listener, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned int)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)REQUEST_SECONDS,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX, MHD_OPTION_THREAD_STACK_SIZE,
-		(size_t)STACK_SIZE, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_END);
+	gateway->visits =
+		visits_new(options->request_patience ? options->request_patience : request_patience);
+	gateway->daemon = start_daemon(gateway);
 	if (!gateway->daemon) {
 		fd_close(options->listener);
-		free(gateway);
 		err_set(err, RPC_INTERNAL, "the HTTP server does not start");
-		return NULL;
+		return gateway_free(gateway);
 	}
-	return gateway;
+	gateway->door = door_new_take(&door, err);
+	return gateway->door ? gateway : gateway_free(gateway);
 }
 
 void gateway_quiet(struct gateway *gateway)
 {
-	gateway->listener = MHD_quiesce_daemon(gateway->daemon);
+	door_close(gateway->door);
 }
 
 struct gateway *gateway_free(struct gateway *gateway)
 {
 	if (!gateway)
 		return NULL;
-	MHD_stop_daemon(gateway->daemon);
-	fd_close(gateway->listener);
+	if (gateway->door)
+		door_close(gateway->door);
+	if (gateway->daemon)
+		MHD_stop_daemon(gateway->daemon);
+	door_free(gateway->door);
+	visits_free(gateway->visits);
 	free(gateway);
 	return NULL;
 }

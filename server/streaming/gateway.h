@@ -1,7 +1,7 @@
 /*
  * The HTTP side of the streaming server, on libmicrohttpd: one thread that reads requests (bounded in size,
- * time and number), answers the bad ones and hands the good ones' sockets to sessions. Private to
- * server/streaming.
+ * time and number), answers the bad ones and hands the good ones' sockets to sessions. It is given its
+ * connections by a door. Private to server/streaming.
  */
 #ifndef SERVER_STREAMING_GATEWAY_H
 #define SERVER_STREAMING_GATEWAY_H
@@ -9,11 +9,14 @@
 #include "base/err.h"
 #include "server/streaming/sessions.h"
 #include "server/streaming/tokens.h"
+#include "server/tls/keys.h"
 
 struct gateway;
 
 struct gateway_options {
-	int listener; /* a listening socket, taken */
+	int listener;             /* a listening socket, taken */
+	struct tls_keys *keys;    /* NULL: no TLS; borrowed */
+	int64_t request_patience; /* ns from the connection to the end of its request; 0: 30 s */
 	struct tokens *tokens;
 	struct sessions *sessions;
 	int64_t idle_timeout;

@@ -16,7 +16,8 @@ struct streaming {
 	struct tokens *tokens;
 	struct sessions *sessions;
 	struct gateway *gateway;
-	char *base; /* "http://127.0.0.1:PORT" */
+	struct tls_keys *keys; /* NULL: no TLS */
+	char *base;            /* "http://127.0.0.1:PORT" */
 };
 
 union address {
@@ -59,23 +60,40 @@ static int listen_on(const struct streaming_options *options, char **ret_base, s
 	    getsockname(fd, &address.any, &len) < 0)
 		return err_set(err, RPC_FAILED_PRECONDITION, "streaming: listen on %s port %u: %m",
 			       options->address, options->port);
+	const char *scheme = options->tls ? "https" : "http";
+
 	if (address.any.sa_family == AF_INET6)
-		*ret_base = xasprintf("http://[%s]:%u", options->address, ntohs(address.v6.sin6_port));
+		*ret_base = xasprintf("%s://[%s]:%u", scheme, options->address, ntohs(address.v6.sin6_port));
 	else
-		*ret_base = xasprintf("http://%s:%u", options->address, ntohs(address.v4.sin_port));
+		*ret_base = xasprintf("%s://%s:%u", scheme, options->address, ntohs(address.v4.sin_port));
 	return TAKE_FD(fd);
+}
+
+static int open_keys(struct streaming *streaming, const struct tls_options *options, struct err *err)
+{
+	struct tls_material *material;
+
+	if (tls_material_load(options, &material, err) < 0)
+		return err_prefix(err, "streaming");
+	streaming->keys = tls_keys_new_take(material);
+	return 0;
 }
 
 struct streaming *streaming_new(const struct streaming_options *options, struct err *err)
 {
 	struct streaming *streaming = xnew(struct streaming);
-	int listener = listen_on(options, &streaming->base, err);
+	int listener;
 
+	if (options->tls && open_keys(streaming, options->tls, err) < 0)
+		return streaming_free(streaming);
+	listener = listen_on(options, &streaming->base, err);
 	if (listener < 0)
 		return streaming_free(streaming);
 	streaming->tokens = tokens_new();
 	streaming->sessions = sessions_new();
 	struct gateway_options gateway = { .listener = listener,
+					   .keys = streaming->keys,
+					   .request_patience = options->request_patience,
 					   .tokens = streaming->tokens,
 					   .sessions = streaming->sessions,
 					   .idle_timeout = options->idle_timeout };
@@ -97,9 +115,25 @@ struct streaming *streaming_free(struct streaming *streaming)
 	gateway_free(streaming->gateway);
 	sessions_free(streaming->sessions);
 	tokens_free(streaming->tokens);
+	tls_keys_free(streaming->keys);
 	free(streaming->base);
 	free(streaming);
 	return NULL;
+}
+
+int streaming_prepare_tls(const struct streaming *streaming, const struct tls_options *tls,
+			  struct tls_material **ret, struct err *err)
+{
+	*ret = NULL;
+	if (!streaming->keys || !tls)
+		return 0;
+	return tls_material_load(tls, ret, err) < 0 ? err_prefix(err, "streaming") : 0;
+}
+
+void streaming_replace_tls_take(struct streaming *streaming, struct tls_material *material)
+{
+	if (material)
+		tls_keys_replace_take(streaming->keys, material);
 }
 
 static int check(const struct stream_request *request, struct err *err)

@@ -15,18 +15,27 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "server/streaming/request.h"
+#include "server/tls/keys.h"
 
 struct streaming_options {
-	const char *address;  /* numeric, IPv4 or IPv6 */
-	uint16_t port;        /* 0: any */
+	const char *address;           /* numeric, IPv4 or IPv6 */
+	uint16_t port;                 /* 0: any */
+	const struct tls_options *tls; /* NULL: without TLS */
+	int64_t request_patience;      /* ns for a client to make its HTTP request; 0: 30 s */
 	int64_t idle_timeout; /* ns without a byte of the client's, either way, after which a session ends; 0:
 				 none */
 };
 
 struct streaming;
 
-/* FAILED_PRECONDITION when the address can't be had. */
+/* FAILED_PRECONDITION when the address can't be had or the certificate is no good. */
 struct streaming *streaming_new(const struct streaming_options *options, struct err *err);
+/* Reads certificate and key again, or others; on failure what was in force stays. Sessions go on. Without TLS
+ * at the start, or without tls now, nothing happens: that takes a restart. */
+int streaming_prepare_tls(const struct streaming *streaming, const struct tls_options *tls,
+			  struct tls_material **ret, struct err *err) MUST_CHECK;
+void streaming_replace_tls_take(struct streaming *streaming,
+				struct tls_material *material); /* NULL: nothing */
 /* Ends all sessions and what runs for them. Accepts NULL, returns NULL. */
 struct streaming *streaming_free(struct streaming *streaming);
 

@@ -1,0 +1,226 @@
+/*
+ * Port-forwards with sockets and threads; the pod's network is this one.
+ */
+#include "test/streaming/scene.h"
+
+static int listen_here(uint16_t *ret_port)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	*ret_port = ntohs(address.sin_port);
+	return fd;
+}
+
+/* -1: there is no IPv6 here. */
+static int listen_here_v6(uint16_t *ret_port)
+{
+	struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return fd_close(fd);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	*ret_port = ntohs(address.sin6_port);
+	return fd;
+}
+
+static void open_pair(struct queue *out, struct packer *packer, uint32_t id, uint16_t port)
+{
+	char number[8], request[8];
+
+	snprintf(number, sizeof(number), "%u", port);
+	snprintf(request, sizeof(request), "%u", id);
+	const char *const error[] = { "streamtype", "error", "port", number, "requestid", request, NULL };
+	const char *const data[] = { "streamtype", "data", "port", number, "requestid", request, NULL };
+
+	put_syn(out, packer, id, error);
+	put_data(out, id, "", 0, true);
+	put_syn(out, packer, id + 2, data);
+}
+
+static void test_forward(void **state)
+{
+	CLEANUP(queue_done) struct queue out = { 0 }, in = { 0 };
+	struct packer packer = { 0 };
+	struct scene scene;
+	uint16_t port;
+	int listener = listen_here(&port), fd, pod;
+	char text[16];
+
+	(void)state;
+	promise_forward(&scene);
+	fd = open_spdy(&scene);
+	open_pair(&out, &packer, 1, port);
+	put_data(&out, 3, "to the pod", 10, true);
+	send_queue(fd, &out);
+	pod = accept(listener, NULL, NULL);
+	assert_true(pod >= 0);
+	assert_int_equal(recv(pod, text, sizeof(text), MSG_WAITALL), 10); /* the end came, too */
+	assert_memory_equal(text, "to the pod", 10);
+	say(pod, "to the client");
+	close(pod);
+	read_until(fd, &in, "to the client");
+	close(listener);
+	/* Nobody listens any more: the cause is told. */
+	open_pair(&out, &packer, 5, port);
+	send_queue(fd, &out);
+	read_until(fd, &in, "Connection refused");
+	close(fd);
+	packer_done(&packer);
+}
+
+static void test_forward_tunnel(void **state)
+{
+	CLEANUP(queue_done) struct queue plain = { 0 }, out = { 0 }, in = { 0 };
+	struct packer packer = { 0 };
+	struct scene scene;
+	uint16_t port;
+	int listener = listen_here(&port), fd, pod;
+
+	(void)state;
+	promise_forward(&scene);
+	fd = open_websocket(&scene, "SPDY/3.1+portforward.k8s.io");
+	open_pair(&plain, &packer, 1, port);
+	for (size_t at = 0; at < plain.len; at += 3) /* messages mean nothing */
+		put_message(&out, 0x82, queue_front(&plain) + at, plain.len - at < 3 ? plain.len - at : 3);
+	put_message(&out, 0x82, "", 0);
+	send_queue(fd, &out);
+	pod = accept(listener, NULL, NULL);
+	assert_true(pod >= 0);
+	say(pod, "to the client");
+	read_until(fd, &in, "to the client");
+	close(pod);
+	close(listener);
+	close(fd);
+	packer_done(&packer);
+}
+
+/* 127.0.0.1 refuses, ::1 does not. */
+static void test_listener_on_v6_only(void **state)
+{
+	CLEANUP(queue_done) struct queue out = { 0 }, in = { 0 };
+	struct packer packer = { 0 };
+	struct scene scene;
+	uint16_t port = 0;
+	int listener = listen_here_v6(&port), fd, pod;
+
+	(void)state;
+	if (listener < 0) {
+		puts("skipped: no IPv6 loopback");
+		return;
+	}
+	promise_forward(&scene);
+	fd = open_spdy(&scene);
+	open_pair(&out, &packer, 1, port);
+	send_queue(fd, &out);
+	pod = accept(listener, NULL, NULL);
+	assert_true(pod >= 0);
+	say(pod, "to the client");
+	read_until(fd, &in, "to the client");
+	close(pod);
+	close(listener);
+	close(fd);
+	packer_done(&packer);
+}
+
+/* Writes until nothing has gone for a second; how much went. */
+static size_t fill(int fd)
+{
+	static const char zeros[64 * 1024];
+	struct pollfd ready = { fd, POLLOUT, 0 };
+	size_t total = 0;
+
+	while (poll(&ready, 1, 1000) > 0) {
+		ssize_t put = send(fd, zeros, sizeof(zeros), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		assert_true(put > 0 || errno == EAGAIN);
+		total += put > 0 ? (size_t)put : 0;
+		assert_true(total < 256u * 1024 * 1024);
+	}
+	return total;
+}
+
+/* The client reads nothing: the pod cannot go on writing for ever, other sessions do not notice, and when the
+ * client has gone, the pod is told. */
+static void test_deaf_client(void **state)
+{
+	CLEANUP(queue_done) struct queue out = { 0 };
+	struct packer packer = { 0 };
+	struct scene scene;
+	uint16_t port;
+	int listener = listen_here(&port), fd, pod, other;
+
+	(void)state;
+	promise_forward(&scene);
+	fd = open_spdy(&scene);
+	open_pair(&out, &packer, 1, port);
+	send_queue(fd, &out);
+	pod = accept(listener, NULL, NULL);
+	assert_true(pod >= 0);
+	assert_true(fill(pod) > 0);
+	other = open_echo_session();
+	expect_echo(other);
+	close(other);
+	close(fd);
+	expect_end(pod);
+	close(pod);
+	close(listener);
+	packer_done(&packer);
+}
+
+/* The pod reads nothing: then the client is not read either. */
+static void test_deaf_pod(void **state)
+{
+	CLEANUP(queue_done) struct queue out = { 0 }, data = { 0 };
+	static const char zeros[32 * 1024];
+	struct packer packer = { 0 };
+	struct scene scene;
+	uint16_t port;
+	size_t total = 0;
+	int listener = listen_here(&port), fd, pod;
+	struct pollfd ready = { .events = POLLOUT };
+
+	(void)state;
+	promise_forward(&scene);
+	fd = open_spdy(&scene);
+	open_pair(&out, &packer, 1, port);
+	send_queue(fd, &out);
+	pod = accept(listener, NULL, NULL);
+	assert_true(pod >= 0);
+	put_data(&data, 3, zeros, sizeof(zeros), false);
+	ready.fd = fd;
+	for (size_t at = 0; poll(&ready, 1, 1000) > 0; at %= data.len) {
+		ssize_t put = send(fd, queue_front(&data) + at, data.len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		assert_true(put > 0 || errno == EAGAIN);
+		at += put > 0 ? (size_t)put : 0;
+		total += put > 0 ? (size_t)put : 0;
+		assert_true(total < 256u * 1024 * 1024);
+	}
+	close(fd);
+	expect_end(pod);
+	close(pod);
+	close(listener);
+	packer_done(&packer);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_forward, start, stop),
+		cmocka_unit_test_setup_teardown(test_forward_tunnel, start, stop),
+		cmocka_unit_test_setup_teardown(test_listener_on_v6_only, start, stop),
+		cmocka_unit_test_setup_teardown(test_deaf_client, start, stop),
+		cmocka_unit_test_setup_teardown(test_deaf_pod, start, stop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
