@@ -3,55 +3,12 @@
 
 bats_require_minimum_version 1.5.0
 load ../lib/helper
+load ../lib/streaming
 
 setup_file() { suite_start; }
 teardown_file() { suite_end; }
 setup() { [[ $BATS_TEST_DESCRIPTION == nothing* ]] || POD=$(run_pod here); }
-teardown() {
-	local pid
-	for pid in "${CLIENTS[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
-	after_test
-}
-CLIENTS=()
-
-launch() {
-	run_container "$POD" here "$@"
-}
-
-# random_file MIB: its path.
-random_file() {
-	head -c "$(($1 * 1048576))" /dev/urandom >"$BATS_TEST_TMPDIR/random"
-	printf '%s\n' "$BATS_TEST_TMPDIR/random"
-}
-
-digest() {
-	sha256sum | cut -d ' ' -f 1
-}
-
-# exec_url JSON-FILTER: the URL for a command in container $id, or of whatever the filter makes of the request.
-exec_url() {
-	rpc_code Exec "$(jq -nc --arg id "$id" '{container_id: $id, cmd: ["cat"], stdin: true, stdout: true} | '"${1:-.}")" >/dev/null
-	sed -n 3p "$BATS_TEST_TMPDIR/rpc" | jq -r .url
-}
-
-# http URL [CURL OPTION...]: the status.
-http() {
-	local url=$1
-	shift
-	curl -s -m 10 -o "$BATS_TEST_TMPDIR/body" -w '%{http_code}' "$@" "$url" || true
-}
-
-WEBSOCKET=(-H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13'
-	-H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' -H 'Sec-WebSocket-Protocol: v5.channel.k8s.io' --http1.1)
-
-# How many processes with this command line run in the container.
-count_inside() { # ID WORDS
-	in_container "$1" ps -o args | grep -cxF "$2" || true
-}
-
-runs_inside() {
-	[ "$(count_inside "$1" "$2")" = "$3" ]
-}
+teardown() { streaming_teardown; }
 
 # on_terminal COMMAND...: runs it on a pseudo-terminal that reads from FIFO $BATS_TEST_TMPDIR/keys (descriptor 7) and
 # shows in $BATS_TEST_TMPDIR/screen. Its size is changed by terminal_size.
@@ -74,10 +31,6 @@ shows() {
 
 terminal_size() { # COLUMNS ROWS
 	stty -F "$(cat "$BATS_TEST_TMPDIR/tty")" cols "$1" rows "$2"
-}
-
-crictl_path() {
-	type -P crictl
 }
 
 # ---- exec ----
@@ -265,37 +218,8 @@ crictl_path() {
 
 # ---- port-forward ----
 
-forwards() { # COUNT
-	[ "$(grep -sc 'Forwarding from 127' "$BATS_TEST_TMPDIR/forward")" = "$1" ]
-}
-
-# forward POD [LOCAL:REMOTE]... [OPTION...]: in the background; returns when it listens.
-forward() {
-	local options=() arguments=() word
-	for word in "$@"; do
-		if [ "$word" = -r ] || [ "${#options[@]}" = 1 ]; then options+=("$word"); else arguments+=("$word"); fi
-	done
-	rm -f "$BATS_TEST_TMPDIR/forward"
-	"$(crictl_path)" port-forward "${options[@]}" "${arguments[@]}" >"$BATS_TEST_TMPDIR/forward" 2>&1 3>&- &
-	CLIENTS+=($!)
-	FORWARD=$!
-	within 20 forwards "$((${#arguments[@]} - 1))"
-}
-
-# there_and_back FILE PORT: through an echo; the digest.
-there_and_back() {
-	exec 8<>"/dev/tcp/127.0.0.1/$2"
-	cat "$1" >&8 &
-	head -c "$(stat -c %s "$1")" <&8 | digest
-	exec 8>&-
-}
-
 # busybox' nc serves one connection: a hundred of them do, each on a port of its own.
 echo_servers='for i in $(seq 100); do while :; do nc -l -p $((7700 + i)) -e cat; done & done; wait'
-
-listeners() { # ID COUNT
-	[ "$(in_container "$1" sh -c 'cat /proc/net/tcp /proc/net/tcp6 | grep -c " 0A " || true')" -ge "$2" ]
-}
 
 @test "port-forward: 100 connections at once, 1 MiB each way" {
 	local id file want i transport base=18000 ports
@@ -336,44 +260,6 @@ listeners() { # ID COUNT
 	# The connection to crispd is made with the command, before any local client.
 	crictl stopp "$POD" >/dev/null
 	within 20 eval "! kill -0 $FORWARD 2>/dev/null"
-}
-
-# ---- many ----
-
-# open_and_drop: a session that begins and whose client vanishes at once.
-open_and_drop() {
-	local url=$1 host port
-	host=${url#http://}
-	host=${host%%/*}
-	port=${host##*:}
-	exec 8<>"/dev/tcp/127.0.0.1/$port"
-	printf 'GET /%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n' \
-		"${url#http://*/}" >&8
-	exec 8>&-
-}
-
-server_fds() {
-	find "/proc/$(server_pid)/fd" -mindepth 1 | wc -l
-}
-
-server_threads() {
-	awk '/^Threads/ { print $2 }' "/proc/$(server_pid)/status"
-}
-
-@test "300 sessions opened and dropped: descriptors, threads and processes are as before" {
-	only_crisp
-	local id fds url
-	id=$(launch work)
-	crictl exec "$id" true
-	fds=$(server_fds)
-	crirpc -e "$SERVER_SOCKET" -n 300 Exec "{\"container_id\": \"$id\", \"cmd\": [\"sleep\", \"999\"], \"stdout\": true}" |
-		sed -n 's/^OK //p' | jq -r .url >"$BATS_TEST_TMPDIR/urls"
-	is "$(wc -l <"$BATS_TEST_TMPDIR/urls")" 300
-	while read -r url; do open_and_drop "$url"; done <"$BATS_TEST_TMPDIR/urls"
-	within 60 eval "[ \"\$(server_fds)\" -le $((fds + 4)) ]"
-	within 60 eval '[ "$(server_threads)" -le 20 ]'
-	within 30 runs_inside "$id" "sleep 999" 0
-	is "$(crictl exec "$id" echo hello)" hello
 }
 
 @test "nothing is left behind" { census_is_clean; }

@@ -1,0 +1,163 @@
+# Streaming when something goes wrong: a server that is killed, clients that dribble, flood, do not read, or vanish by the
+# hundreds. CRISP_SESSIONS=10000 for the full form of the last.
+
+bats_require_minimum_version 1.5.0
+load ../lib/helper
+load ../lib/streaming
+
+setup_file() { suite_start; }
+teardown_file() { suite_end; }
+setup() {
+	[[ $BATS_TEST_DESCRIPTION == nothing* ]] && return
+	only_crisp
+	POD=$(run_pod here)
+}
+teardown() { streaming_teardown; }
+
+server_rss() { # KiB
+	awk '/^VmRSS/ { print $2 }' "/proc/$(server_pid)/status"
+}
+
+server_fds() {
+	find "/proc/$(server_pid)/fd" -mindepth 1 | wc -l
+}
+
+server_threads() {
+	awk '/^Threads/ { print $2 }' "/proc/$(server_pid)/status"
+}
+
+# connect URL: descriptor 8 is a connection to its server, and PATH_OF its path.
+connect() {
+	local rest=${1#http://}
+	PATH_OF=/${rest#*/}
+	exec 8<>"/dev/tcp/127.0.0.1/$(sed -E 's|.*:([0-9]+)/.*|\1|' <<<"$rest")"
+}
+
+upgrade() {
+	printf 'GET %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n' \
+		"$PATH_OF" >&8
+}
+
+@test "exec: what runs for clients when the server is killed is gone after its restart; the container is not disturbed" {
+	local id
+	id=$(launch work)
+	"$(crictl_path)" exec "$id" sh -c 'sleep 889 & sleep 889; :' >/dev/null 2>&1 3>&- &
+	CLIENTS+=($!)
+	"$(crictl_path)" exec -s "$id" sleep 891 >/dev/null 2>&1 3>&- &
+	CLIENTS+=($!)
+	within 10 runs_inside "$id" "sleep 889" 2
+	within 10 runs_inside "$id" "sleep 891" 1
+	stop_server KILL
+	start_server
+	within 20 runs_inside "$id" "sleep 889" 0
+	within 20 runs_inside "$id" "sleep 891" 0
+	is "$(container_field "$id" .state)" CONTAINER_RUNNING
+	is "$(crictl exec "$id" echo hello)" hello
+}
+
+@test "slowloris: a hundred requests that never end do not keep others out" {
+	local id url fds=() fd i
+	id=$(launch work)
+	url=$(exec_url)
+	connect "$url"
+	for i in {1..100}; do
+		exec {fd}<>"/dev/tcp/127.0.0.1/$(sed -E 's|.*:([0-9]+)/.*|\1|' <<<"$url")"
+		printf 'GET %s HTTP/1.1\r\nX-Slow: a' "$PATH_OF" >&"$fd"
+		fds+=("$fd")
+	done
+	is "$(crictl exec "$id" echo hello)" hello
+	for fd in "${fds[@]}"; do exec {fd}>&-; done
+	exec 8>&-
+	is "$(crictl exec "$id" echo hello)" hello
+}
+
+size_seen() {
+	in_container "$1" test -e /tmp/seen
+}
+
+@test "exec: a flood of sizes; the last one holds and memory does not grow" {
+	local id before
+	id=$(launch work)
+	connect "$(exec_url '.tty = true | .cmd = ["sh", "-c", "until [ \"$(stty size)\" = \"77 99\" ]; do sleep 0.1; done; touch /tmp/seen; sleep 100"]')"
+	upgrade
+	before=$(server_rss)
+	# Frames with a mask of zeros: 31 bytes each, {"Width":80,"Height":24} on channel 4; then another size.
+	printf '\x82\x99\0\0\0\0\x04{"Width":80,"Height":24}' >"$BATS_TEST_TMPDIR/size"
+	for _ in {1..17}; do cat "$BATS_TEST_TMPDIR/size" "$BATS_TEST_TMPDIR/size" >"$BATS_TEST_TMPDIR/sizes"; mv "$BATS_TEST_TMPDIR/sizes" "$BATS_TEST_TMPDIR/size"; done
+	cat "$BATS_TEST_TMPDIR/size" >&8
+	printf '\x82\x99\0\0\0\0\x04{"Width":99,"Height":77}' >&8
+	within 20 size_seen "$id"
+	[ "$(server_rss)" -lt $((before + 20000)) ]
+	exec 8>&-
+}
+
+@test "port-forward: a client that does not read, and a pod that does not, hold up nobody and cost little" {
+	local id before
+	id=$(launch loud '.command = ["sh", "-c", "nc -l -p 7901 -e yes & nc -l -p 7902 -e sleep 1000 & while :; do date; sleep 0.1; done"]')
+	within 20 listeners "$id" 2
+	before=$(server_rss)
+	forward "$POD" 18401:7901 18402:7902
+	exec 8<>/dev/tcp/127.0.0.1/18401
+	"$(crictl_path)" port-forward "$POD" 18403:7902 >/dev/null 2>&1 3>&- &
+	CLIENTS+=($!)
+	exec 9<>/dev/tcp/127.0.0.1/18402
+	timeout 3 cat /dev/zero >&9 || true
+	is "$(crictl exec "$id" echo hello)" hello
+	[ "$(server_rss)" -lt $((before + 30000)) ]
+	before=$(stat -c %s "$(container_field "$id" .logPath)")
+	within 10 eval "[ \"\$(stat -c %s '$(container_field "$id" .logPath)')\" -gt $before ]"
+	exec 8>&- 9>&-
+}
+
+@test "port-forward: a listener on ::1 only is found after 127.0.0.1 has refused" {
+	local id
+	cat >"$BATS_TEST_TMPDIR/nginx.conf" <<-END
+		daemon off;
+		user root;
+		pid /tmp/nginx.pid;
+		error_log /dev/stderr;
+		events { }
+		http { access_log off; server { listen [::1]:7903; root /www; } }
+	END
+	id=$(launch v6 ".image = {image: \"$NGINX\"} | .command = [] | .mounts = [{host_path: \"$BATS_TEST_TMPDIR/nginx.conf\", container_path: \"/etc/nginx/nginx.conf\"}]")
+	forward "$POD" 18404:7903
+	within 10 eval '[ "$(http http://127.0.0.1:18404/)" = 200 ]' || { crictl logs "$id"; cat "$BATS_TEST_TMPDIR/forward"; return 1; }
+}
+
+# Sessions that begin and whose clients vanish at once.
+open_and_drop() { # COUNT
+	local url
+	crirpc -e "$SERVER_SOCKET" -n "$1" Exec "{\"container_id\": \"$id\", \"cmd\": [\"sleep\", \"999\"], \"stdout\": true}" |
+		sed -n 's/^OK //p' | jq -r .url >"$BATS_TEST_TMPDIR/urls"
+	is "$(wc -l <"$BATS_TEST_TMPDIR/urls")" "$1"
+	while read -r url; do
+		connect "$url"
+		upgrade
+		exec 8>&-
+	done <"$BATS_TEST_TMPDIR/urls"
+}
+
+quiet() { # FDS THREADS
+	[ "$(server_fds)" -le "$1" ] && [ "$(server_threads)" -le "$2" ]
+}
+
+@test "${CRISP_SESSIONS:-500} sessions opened and dropped: descriptors, threads, memory and processes are as before" {
+	local id fds threads rss count=0
+	id=$(launch work)
+	open_and_drop 100 # what is made once has been made after these
+	within 60 runs_inside "$id" "sleep 999" 0
+	within 60 quiet 1000 20
+	fds=$(server_fds) threads=$(server_threads) rss=$(server_rss)
+	while [ "$count" -lt "${CRISP_SESSIONS:-500}" ]; do
+		open_and_drop 250
+		within 60 quiet $((fds + 4)) $((threads + 4))
+		count=$((count + 250))
+	done
+	within 30 runs_inside "$id" "sleep 999" 0
+	printf '# %s sessions: fds %s -> %s, threads %s -> %s, RSS %s -> %s KiB\n' "$count" "$fds" "$(server_fds)" "$threads" \
+		"$(server_threads)" "$rss" "$(server_rss)" >&3
+	[ "$(server_rss)" -lt $((rss + 6000)) ]
+	is "$(crictl exec "$id" echo hello)" hello
+}
+
+@test "nothing is left behind" { census_is_clean; }
