@@ -227,9 +227,13 @@ static void test_unknown_and_misplaced(void **state UNUSED)
 	check_error("[crisp]\nrot = \"/x\"\n", "crisp.toml:2: crisp.rot: unknown key");
 	check_error("[crisp.api]\nstream_enable_tls = true\nstream_tls_cert = \"/x\"\n",
 		    "crisp.toml:2: crisp.api.stream_enable_tls: stream_tls_key is not set");
-	check_error("[crisp.api]\nstream_tls_cipher_suites = [\"ECDHE-RSA-AES128-GCM-SHA256\"]\n",
-		    "is not a cipher suite's name");
-	check_error("[crisp.api]\nstream_tls_min_version = \"VersionTLS11\"\n", "VersionTLS12");
+	check_error(
+		"[crisp.api]\nstream_tls_cipher_suites = [\"ECDHE-RSA-AES128-GCM-SHA256\"]\n",
+		"crisp.toml:2: crisp.api.stream_tls_cipher_suites: \"ECDHE-RSA-AES128-GCM-SHA256\" is not a cipher "
+		"suite's name");
+	check_error(
+		"[crisp.api]\nstream_tls_min_version = \"VersionTLS11\"\n",
+		"crisp.toml:2: crisp.api.stream_tls_min_version: \"VersionTLS11\" is not one of VersionTLS12 VersionTLS13");
 	check_error("\n[crisp.runtim]\na = 1\n", "crisp.toml:2: crisp.runtim: unknown table");
 	check_error("[crio]\nroot = \"/x\"\n",
 		    "crisp.toml:1: crio: unknown: everything is in [crisp] and the tables below it");
