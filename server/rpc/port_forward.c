@@ -1,6 +1,7 @@
 /*
  * PortForward: a URL where the client opens connections to ports of a pod. Which ports is told with each
- * connection; those of the request are only checked.
+ * connection; those of the request are for
+ * clients that speak the oldest form (server/streaming/forward.h).
  */
 #include <sched.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ struct port_forward {
 	struct sandboxes *sandboxes;
 	char *id;
 	int end; /* -1: not begun */
+	uint16_t ports[FORWARD_PORTS_MAX];
 };
 
 /* setns(2) for a network is for the calling thread only, which is the session's own and ends with it. */
@@ -53,6 +55,8 @@ static int handle(struct call *call, const void *message, void *answer, struct e
 	struct service *service = call_service(call);
 	CLEANUP(freep) char *id = NULL, *url = NULL;
 
+	if (request->n_port > FORWARD_PORTS_MAX)
+		return err_set(err, RPC_INVALID_ARGUMENT, "more than %d ports", FORWARD_PORTS_MAX);
 	for (size_t i = 0; i < request->n_port; i++)
 		if (request->port[i] < 1 || request->port[i] > PORT_MAX)
 			return err_set(err, RPC_INVALID_ARGUMENT, "port %d: not in 1 to %d", request->port[i],
@@ -65,9 +69,14 @@ static int handle(struct call *call, const void *message, void *answer, struct e
 	forward->sandboxes = service->sandboxes;
 	forward->id = TAKE(id);
 	forward->end = -1;
-	struct stream_request stream = {
-		.kind = STREAM_FORWARD, .forward = &ops, .data = forward, .free = free_forward
-	};
+	for (size_t i = 0; i < request->n_port; i++)
+		forward->ports[i] = (uint16_t)request->port[i];
+	struct stream_request stream = { .kind = STREAM_FORWARD,
+					 .forward = &ops,
+					 .ports = forward->ports,
+					 .ports_len = request->n_port,
+					 .data = forward,
+					 .free = free_forward };
 	if (streaming_add_take(service->streaming, &stream, &url, err) < 0)
 		return -1;
 	response->url = arena_strdup(call_arena(call), url);

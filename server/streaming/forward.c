@@ -7,6 +7,7 @@
  */
 #include "server/streaming/forward.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -15,7 +16,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "server/streaming/channels.h"
 #include "server/streaming/forward_pair.h"
+#include "server/streaming/spdy.h"
 #include "server/streaming/websocket.h"
 
 enum {
@@ -27,10 +30,16 @@ enum {
 	PORT_MAX = 65535,
 };
 
+static_assert((int)PAIR_READ_MAX <= (int)SPDY_DATA_MAX, "what is read from a pod fits in one frame");
+
 struct forward {
 	struct client *client;
 	struct spdy spdy;
 	struct websocket *tunnel; /* NULL: SPDY without one */
+	struct channels
+		*channels; /* NULL: SPDY; else two for each port, and a connection each from the start */
+	struct pair_out out;
+	uint8_t *buffer; /* of what goes out by channels */
 	struct pair *pairs[PAIRS_MAX];
 	size_t len, first;
 	struct pollfd fds[PAIRS_MAX + 3];
@@ -101,7 +110,7 @@ static void on_opened(void *data, uint32_t id, const struct spdy_headers *header
 	else
 		pair->error_id = id;
 	if (pair->data_id && pair->error_id)
-		pair_connect(pair, &forward->spdy);
+		pair_connect(pair, &forward->out);
 }
 
 static void on_received(void *data, uint32_t id, const uint8_t *bytes, size_t len)
@@ -110,7 +119,7 @@ static void on_received(void *data, uint32_t id, const uint8_t *bytes, size_t le
 	struct pair *pair = find_by_stream(forward, id);
 
 	if (pair)
-		pair_receive(pair, &forward->spdy, bytes, len);
+		pair_receive(pair, &forward->out, bytes, len);
 }
 
 static void on_ended(void *data, uint32_t id, bool reset)
@@ -129,6 +138,67 @@ static void on_tunnelled(void *data, const uint8_t *bytes, size_t len, bool end 
 		forward->gone = true;
 }
 
+static void send_stream(void *data, uint32_t id, const void *bytes, size_t len, bool fin)
+{
+	spdy_send(&((struct forward *)data)->spdy, id, bytes, len, fin);
+}
+
+static uint8_t *stream_room(void *data)
+{
+	return spdy_send_room(&((struct forward *)data)->spdy);
+}
+
+static void stream_grown(void *data, uint32_t id, size_t len)
+{
+	spdy_send_grown(&((struct forward *)data)->spdy, id, len);
+}
+
+/* ---- channels ---- */
+
+/* One channel's end cannot be told: when the pod's side ends, the connection does. */
+static void send_channel(void *data, uint32_t id, const void *bytes, size_t len, bool fin)
+{
+	struct pair *pair = fin ? find_by_stream(data, id) : NULL;
+
+	if (len)
+		channels_send(((struct forward *)data)->channels, (int)id - 1, bytes, len);
+	if (pair)
+		pair->client_ended = true;
+}
+
+static uint8_t *channel_room(void *data)
+{
+	return ((struct forward *)data)->buffer;
+}
+
+static void channel_grown(void *data, uint32_t id, size_t len)
+{
+	send_channel(data, id, channel_room(data), len, false);
+}
+
+static void on_channel(void *data, int channel, const uint8_t *bytes, size_t len)
+{
+	on_received(data, (uint32_t)channel + 1, bytes, len);
+}
+
+/* The i-th port has the channels 2i for data and 2i + 1 for an error; both begin with its number. Streams'
+ * ids are one more than the channels', as 0 is none. */
+static void open_ports(struct forward *forward, const struct stream_request *request)
+{
+	for (size_t i = 0; i < request->ports_len; i++) {
+		uint16_t port = request->ports[i];
+		const uint8_t number[] = { (uint8_t)port, (uint8_t)(port >> 8) };
+		struct pair *pair = pair_new("", port);
+
+		pair->data_id = (uint32_t)(2 * i + 1);
+		pair->error_id = pair->data_id + 1;
+		forward->pairs[forward->len++] = pair;
+		send_channel(forward, pair->data_id, number, sizeof(number), false);
+		send_channel(forward, pair->error_id, number, sizeof(number), false);
+		pair_connect(pair, &forward->out);
+	}
+}
+
 /* ---- the client ---- */
 
 /* What waits for it; SPDY's bytes go into the tunnel if there is one. */
@@ -136,6 +206,8 @@ static struct queue *out_of(struct forward *forward)
 {
 	struct queue *spdy = &forward->spdy.out;
 
+	if (forward->channels)
+		return channels_out(forward->channels);
 	if (!forward->tunnel)
 		return spdy;
 	if (spdy->len)
@@ -144,14 +216,28 @@ static struct queue *out_of(struct forward *forward)
 	return websocket_out(forward->tunnel);
 }
 
+static int feed_wire(struct forward *forward, const uint8_t *bytes, size_t len)
+{
+	if (forward->channels)
+		return channels_feed(forward->channels, bytes, len, &forward->err);
+	if (forward->tunnel)
+		return websocket_feed(forward->tunnel, bytes, len, &forward->err);
+	return spdy_feed(&forward->spdy, bytes, len, &forward->err);
+}
+
+static bool has_left(const struct forward *forward)
+{
+	return forward->spdy.gone_away || (forward->tunnel && websocket_closed(forward->tunnel)) ||
+	       (forward->channels && channels_closed(forward->channels));
+}
+
 static void feed(struct forward *forward, const uint8_t *bytes, size_t len)
 {
-	int result = forward->tunnel ? websocket_feed(forward->tunnel, bytes, len, &forward->err)
-				     : spdy_feed(&forward->spdy, bytes, len, &forward->err);
+	int result = feed_wire(forward, bytes, len);
 
 	if (result < 0 || forward->gone)
 		log_debug("port-forward: %s", forward->err.text);
-	if (result < 0 || forward->spdy.gone_away || (forward->tunnel && websocket_closed(forward->tunnel)))
+	if (result < 0 || has_left(forward))
 		forward->gone = true;
 }
 
@@ -215,10 +301,10 @@ static void serve_pairs(struct forward *forward, size_t polled)
 		struct pair *pair = forward->pairs[i];
 		short revents = forward->fds[AT_PAIRS + i].revents;
 
-		if (revents && (forward->spdy.out.len < CLIENT_QUEUE_MAX || !(revents & POLLIN)))
-			pair_serve(pair, &forward->spdy, revents);
+		if (revents && (out_of(forward)->len < CLIENT_QUEUE_MAX || !(revents & POLLIN)))
+			pair_serve(pair, &forward->out, revents);
 		else if (pair->state <= PAIR_CONNECTING && now >= pair->deadline)
-			pair_expire(pair, &forward->spdy);
+			pair_expire(pair, &forward->out);
 	}
 	forward->first = polled ? (forward->first + 1) % polled : 0;
 }
@@ -259,32 +345,57 @@ static bool turn(struct forward *forward, int pod)
 	if (forward->gone || client_write(forward->client, out_of(forward)) < 0)
 		return false;
 	sweep(forward);
-	return true;
+	return !forward->channels || forward->len || out_of(forward)->len;
+}
+
+static void open_wire(struct forward *forward, const struct upgrade *upgrade)
+{
+	static const struct spdy_events spdy_events = { on_opened, on_received, on_ended };
+	static const struct websocket_events tunnel_events = { on_tunnelled };
+
+	spdy_init(&forward->spdy, &spdy_events, forward);
+	if (upgrade->by_port) {
+		forward->channels = channels_new(upgrade->base64, on_channel, forward);
+		forward->buffer = xmalloc(PAIR_READ_MAX);
+		forward->out = (struct pair_out){ send_channel, channel_room, channel_grown, forward };
+		return;
+	}
+	if (upgrade->websocket)
+		forward->tunnel = websocket_new(&tunnel_events, forward);
+	forward->out = (struct pair_out){ send_stream, stream_room, stream_grown, forward };
+}
+
+static void close_wire(struct forward *forward)
+{
+	if (forward->channels)
+		channels_close(forward->channels, true);
+	else if (forward->tunnel)
+		websocket_close(forward->tunnel, true);
+	else
+		spdy_go_away(&forward->spdy);
+	(void)client_write(forward->client, out_of(forward));
+	channels_free(forward->channels);
+	websocket_free(forward->tunnel);
+	spdy_done(&forward->spdy);
+	free(forward->buffer);
 }
 
 void forward_run(struct client *client, const struct upgrade *upgrade, const struct stream_request *request)
 {
-	static const struct spdy_events spdy_events = { on_opened, on_received, on_ended };
-	static const struct websocket_events tunnel_events = { on_tunnelled };
 	CLEANUP(freep) struct forward *forward = xnew(struct forward);
 	int pod = -1;
 
 	forward->client = client;
-	spdy_init(&forward->spdy, &spdy_events, forward);
-	if (upgrade->websocket)
-		forward->tunnel = websocket_new(&tunnel_events, forward);
-	if (request->forward->enter(request->data, &pod, &forward->err) < 0)
+	open_wire(forward, upgrade);
+	if (request->forward->enter(request->data, &pod, &forward->err) < 0) {
 		log_warn("port-forward: %s", forward->err.text);
-	else
+	} else {
+		if (forward->channels)
+			open_ports(forward, request);
 		while (turn(forward, pod))
 			;
-	if (forward->tunnel)
-		websocket_close(forward->tunnel, true);
-	else
-		spdy_go_away(&forward->spdy);
-	(void)client_write(client, out_of(forward));
+	}
+	close_wire(forward);
 	for (size_t i = 0; i < forward->len; i++)
 		pair_free(forward->pairs[i]);
-	websocket_free(forward->tunnel);
-	spdy_done(&forward->spdy);
 }

@@ -1,8 +1,9 @@
 /*
  * One port-forward session: SPDY pairs of streams (data and error), each to a TCP connection to localhost in
  * the pod's network, as many at once as the client likes within a bound; over SPDY itself or inside a
- * WebSocket (the tunnel). Runs on a thread of its own, which it takes into the pod's network, and returns at
- * the session's end. Buffers are bounded: a side that does not read is not read from.
+ * WebSocket (the tunnel); or, as clients did before that, two channels for each port of the request and one
+ * connection each. Runs on a thread of its own, which it takes into the pod's network, and returns at the
+ * session's end. Buffers are bounded: a side that does not read is not read from.
  */
 #ifndef SERVER_STREAMING_FORWARD_H
 #define SERVER_STREAMING_FORWARD_H

@@ -43,12 +43,12 @@ struct pair *pair_free(struct pair *pair)
 }
 
 /* Both streams end; text: why, for the error stream. */
-static void give_up(struct pair *pair, struct spdy *spdy, const char *text)
+static void give_up(struct pair *pair, const struct pair_out *out, const char *text)
 {
 	if (pair->error_id)
-		spdy_send(spdy, pair->error_id, text, strlen(text), true);
+		out->send(out->data, pair->error_id, text, strlen(text), true);
 	if (pair->data_id)
-		spdy_send(spdy, pair->data_id, NULL, 0, true);
+		out->send(out->data, pair->data_id, NULL, 0, true);
 	pair->state = PAIR_OVER;
 }
 
@@ -70,9 +70,9 @@ static int dial(struct pair *pair)
 	return connect(pair->fd, (struct sockaddr *)&v4, sizeof(v4));
 }
 
-static void dial_failed(struct pair *pair, struct spdy *spdy, int error);
+static void dial_failed(struct pair *pair, const struct pair_out *out, int error);
 
-static void try_dial(struct pair *pair, struct spdy *spdy)
+static void try_dial(struct pair *pair, const struct pair_out *out)
 {
 	pair->deadline = clock_deadline_in(connect_patience);
 	if (dial(pair) == 0)
@@ -80,26 +80,26 @@ static void try_dial(struct pair *pair, struct spdy *spdy)
 	else if (errno == EINPROGRESS)
 		pair->state = PAIR_CONNECTING;
 	else
-		dial_failed(pair, spdy, errno);
+		dial_failed(pair, out, errno);
 }
 
-static void dial_failed(struct pair *pair, struct spdy *spdy, int error)
+static void dial_failed(struct pair *pair, const struct pair_out *out, int error)
 {
 	char text[160];
 
 	if (!pair->second) {
 		pair->second = true;
-		try_dial(pair, spdy);
+		try_dial(pair, out);
 		return;
 	}
 	errno = error == EAFNOSUPPORT || error == EADDRNOTAVAIL ? ECONNREFUSED : error;
 	snprintf(text, sizeof(text), "connect to localhost:%u in the pod: %m", pair->port);
-	give_up(pair, spdy, text);
+	give_up(pair, out, text);
 }
 
-void pair_connect(struct pair *pair, struct spdy *spdy)
+void pair_connect(struct pair *pair, const struct pair_out *out)
 {
-	try_dial(pair, spdy);
+	try_dial(pair, out);
 }
 
 static void settle(struct pair *pair)
@@ -112,21 +112,21 @@ static void settle(struct pair *pair)
 		pair->state = PAIR_OVER;
 }
 
-static void pod_over(struct pair *pair, struct spdy *spdy)
+static void pod_over(struct pair *pair, const struct pair_out *out)
 {
 	pair->pod_ended = true;
-	spdy_send(spdy, pair->data_id, NULL, 0, true);
-	spdy_send(spdy, pair->error_id, NULL, 0, true);
+	out->send(out->data, pair->data_id, NULL, 0, true);
+	out->send(out->data, pair->error_id, NULL, 0, true);
 }
 
-static void read_pod(struct pair *pair, struct spdy *spdy)
+static void read_pod(struct pair *pair, const struct pair_out *out)
 {
-	ssize_t got = recv(pair->fd, spdy_send_room(spdy), SPDY_DATA_MAX, 0);
+	ssize_t got = recv(pair->fd, out->room(out->data), PAIR_READ_MAX, 0);
 
 	if (got > 0)
-		spdy_send_grown(spdy, pair->data_id, (size_t)got);
+		out->grown(out->data, pair->data_id, (size_t)got);
 	else if (got == 0 || (errno != EAGAIN && errno != EINTR))
-		pod_over(pair, spdy);
+		pod_over(pair, out);
 }
 
 static void write_pod(struct pair *pair)
@@ -147,7 +147,7 @@ static void write_pod(struct pair *pair)
 	}
 }
 
-static void finish_connect(struct pair *pair, struct spdy *spdy)
+static void finish_connect(struct pair *pair, const struct pair_out *out)
 {
 	int error = 0;
 	socklen_t len = sizeof(error);
@@ -155,7 +155,7 @@ static void finish_connect(struct pair *pair, struct spdy *spdy)
 	if (getsockopt(pair->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		error = errno;
 	if (error)
-		dial_failed(pair, spdy, error);
+		dial_failed(pair, out, error);
 	else
 		pair->state = PAIR_OPEN;
 }
@@ -175,24 +175,24 @@ short pair_events(const struct pair *pair, bool may_read)
 	return events;
 }
 
-void pair_serve(struct pair *pair, struct spdy *spdy, short revents)
+void pair_serve(struct pair *pair, const struct pair_out *out, short revents)
 {
 	if (pair->state == PAIR_CONNECTING && revents)
-		finish_connect(pair, spdy);
+		finish_connect(pair, out);
 	if (pair->state != PAIR_OPEN)
 		return;
 	if (revents & (POLLIN | POLLHUP | POLLERR) && !pair->pod_ended)
-		read_pod(pair, spdy);
+		read_pod(pair, out);
 	write_pod(pair);
 	settle(pair);
 }
 
-void pair_receive(struct pair *pair, struct spdy *spdy, const uint8_t *bytes, size_t len)
+void pair_receive(struct pair *pair, const struct pair_out *out, const uint8_t *bytes, size_t len)
 {
 	if (pair->client_ended || pair->shut || pair->state == PAIR_OVER)
 		return;
 	queue_add(&pair->to_pod, bytes, len);
-	pair_serve(pair, spdy, 0);
+	pair_serve(pair, out, 0);
 }
 
 void pair_end(struct pair *pair, bool reset)
@@ -204,10 +204,10 @@ void pair_end(struct pair *pair, bool reset)
 		settle(pair);
 }
 
-void pair_expire(struct pair *pair, struct spdy *spdy)
+void pair_expire(struct pair *pair, const struct pair_out *out)
 {
 	if (pair->state == PAIR_CONNECTING)
-		dial_failed(pair, spdy, ETIMEDOUT);
+		dial_failed(pair, out, ETIMEDOUT);
 	else if (pair->state == PAIR_WAITING)
-		give_up(pair, spdy, "timed out waiting for the streams of the connection");
+		give_up(pair, out, "timed out waiting for the streams of the connection");
 }

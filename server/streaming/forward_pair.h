@@ -8,9 +8,21 @@
 #include <stdint.h>
 
 #include "server/streaming/queue.h"
-#include "server/streaming/spdy.h"
+#include "server/streaming/spdy_headers.h"
 
 enum pair_state { PAIR_WAITING, PAIR_CONNECTING, PAIR_OPEN, PAIR_OVER };
+
+enum { PAIR_READ_MAX = 64 * 1024 };
+
+/* Where the bytes of its two streams go. */
+struct pair_out {
+	void (*send)(void *data, uint32_t id, const void *bytes, size_t len, bool fin);
+	/* The same without a copy: room for PAIR_READ_MAX bytes, then how many of them were written (0:
+	 * none). */
+	uint8_t *(*room)(void *data);
+	void (*grown)(void *data, uint32_t id, size_t len);
+	void *data;
+};
 
 struct pair {
 	enum pair_state state;
@@ -28,15 +40,15 @@ struct pair *pair_new(const char *request_id, uint16_t port);
 struct pair *pair_free(struct pair *pair);
 
 /* Both streams are there. */
-void pair_connect(struct pair *pair, struct spdy *spdy);
+void pair_connect(struct pair *pair, const struct pair_out *out);
 /* poll(2)'s events that the pair waits for. */
 short pair_events(const struct pair *pair, bool may_read);
 /* What they were answered with. */
-void pair_serve(struct pair *pair, struct spdy *spdy, short revents);
+void pair_serve(struct pair *pair, const struct pair_out *out, short revents);
 /* The client's bytes and end. */
-void pair_receive(struct pair *pair, struct spdy *spdy, const uint8_t *bytes, size_t len);
+void pair_receive(struct pair *pair, const struct pair_out *out, const uint8_t *bytes, size_t len);
 void pair_end(struct pair *pair, bool reset);
 /* Its deadline has passed. */
-void pair_expire(struct pair *pair, struct spdy *spdy);
+void pair_expire(struct pair *pair, const struct pair_out *out);
 
 #endif

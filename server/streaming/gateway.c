@@ -183,6 +183,9 @@ static enum MHD_Result serve(struct gateway *gateway, struct MHD_Connection *con
 		return refuse(connection, MHD_HTTP_TOO_MANY_REQUESTS, false, "too many streaming sessions");
 	if (!tokens_redeem(tokens, token, kind, clock_mono(), &promise->request))
 		return refuse(connection, MHD_HTTP_NOT_FOUND, false, "the request has just been used");
+	if (promise->upgrade.by_port && !promise->request.ports_len)
+		return refuse(connection, MHD_HTTP_BAD_REQUEST, true,
+			      "by channels only named ports can be forwarded");
 	return accept_upgrade(connection, promise, request.websocket_key);
 }
 

@@ -15,6 +15,8 @@
 #include "base/err.h"
 #include "server/streaming/resize.h"
 
+enum { FORWARD_PORTS_MAX = 64 }; /* their channels are bytes */
+
 enum stream_kind { STREAM_EXEC, STREAM_ATTACH, STREAM_FORWARD };
 
 /* The other end of an exec or attach. Descriptors are non-blocking and remain the owner's; -1: there is
@@ -51,6 +53,8 @@ struct stream_request {
 	bool tty, in, out, err_out;        /* exec, attach */
 	const struct remote_ops *remote;   /* exec, attach */
 	const struct forward_ops *forward; /* port-forward */
+	const uint16_t *ports; /* those that were named, for clients that name none themselves; data's own */
+	size_t ports_len;      /* FORWARD_PORTS_MAX at most */
 	void *data;
 	void (*free)(void *data);
 };

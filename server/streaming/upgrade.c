@@ -16,6 +16,7 @@ struct protocol {
 	const char *name;
 	int version;
 	bool base64;
+	bool by_port;
 };
 
 static const struct protocol remote_spdy[] = {
@@ -31,6 +32,8 @@ static const struct protocol remote_websocket[] = {
 };
 static const struct protocol forward_spdy[] = { { "portforward.k8s.io", 4, false }, { NULL, 0, false } };
 static const struct protocol forward_websocket[] = { { "SPDY/3.1+portforward.k8s.io", 4, false },
+						     { "v4.channel.k8s.io", 4, false, true },
+						     { "v4.base64.channel.k8s.io", 4, true, true },
 						     { NULL, 0, false } };
 
 void upgrade_request_done(struct upgrade_request *request)
@@ -90,9 +93,10 @@ static int choose_protocol(const struct strv *values, const struct protocol *kno
 	const struct protocol *protocol;
 
 	split_offers(values, &offers);
-	/* Exec and attach by WebSocket without a name: the first version. */
-	if (!offers.len && known == remote_websocket) {
+	/* By WebSocket without a name: the first version; ports have a channel each. */
+	if (!offers.len && (known == remote_websocket || known == forward_websocket)) {
 		ret->version = 1;
+		ret->by_port = known == forward_websocket;
 		return 0;
 	}
 	if (!offers.len) {
@@ -107,6 +111,7 @@ static int choose_protocol(const struct strv *values, const struct protocol *kno
 	}
 	ret->version = protocol->version;
 	ret->base64 = protocol->base64;
+	ret->by_port = protocol->by_port;
 	snprintf(ret->protocol, sizeof(ret->protocol), "%s", protocol->name);
 	return 0;
 }

@@ -26,6 +26,7 @@ struct upgrade {
 	bool websocket;
 	int version;                          /* of remotecommand: 1 to 5 */
 	bool base64;                          /* WebSocket messages are text */
+	bool by_port;                         /* port-forward: channels of WebSocket, not a SPDY session */
 	char protocol[UPGRADE_PROTOCOL_SIZE]; /* to be answered; "": no such header */
 };
 

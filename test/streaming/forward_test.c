@@ -56,7 +56,7 @@ static void test_forward(void **state)
 	char text[16];
 
 	(void)state;
-	promise_forward(&scene);
+	promise_forward(NULL, 0, &scene);
 	fd = open_spdy(&scene);
 	open_pair(&out, &packer, 1, port);
 	put_data(&out, 3, "to the pod", 10, true);
@@ -86,7 +86,7 @@ static void test_forward_tunnel(void **state)
 	int listener = listen_here(&port), fd, pod;
 
 	(void)state;
-	promise_forward(&scene);
+	promise_forward(NULL, 0, &scene);
 	fd = open_websocket(&scene, "SPDY/3.1+portforward.k8s.io");
 	open_pair(&plain, &packer, 1, port);
 	for (size_t at = 0; at < plain.len; at += 3) /* messages mean nothing */
@@ -117,7 +117,7 @@ static void test_listener_on_v6_only(void **state)
 		puts("skipped: no IPv6 loopback");
 		return;
 	}
-	promise_forward(&scene);
+	promise_forward(NULL, 0, &scene);
 	fd = open_spdy(&scene);
 	open_pair(&out, &packer, 1, port);
 	send_queue(fd, &out);
@@ -159,7 +159,7 @@ static void test_deaf_client(void **state)
 	int listener = listen_here(&port), fd, pod, other;
 
 	(void)state;
-	promise_forward(&scene);
+	promise_forward(NULL, 0, &scene);
 	fd = open_spdy(&scene);
 	open_pair(&out, &packer, 1, port);
 	send_queue(fd, &out);
@@ -189,7 +189,7 @@ static void test_deaf_pod(void **state)
 	struct pollfd ready = { .events = POLLOUT };
 
 	(void)state;
-	promise_forward(&scene);
+	promise_forward(NULL, 0, &scene);
 	fd = open_spdy(&scene);
 	open_pair(&out, &packer, 1, port);
 	send_queue(fd, &out);
@@ -212,12 +212,81 @@ static void test_deaf_pod(void **state)
 	packer_done(&packer);
 }
 
+/* The oldest form: two channels for each named port, which begin with its number. */
+static void by_port(const char *protocol, bool base64)
+{
+	CLEANUP(queue_done) struct queue out = { 0 }, in = { 0 };
+	uint16_t ports[2];
+	int listeners[] = { listen_here(&ports[0]), listen_here(&ports[1]) }, fd, first, second;
+	struct scene scene;
+	char text[16];
+
+	promise_forward(ports, 2, &scene);
+	fd = open_websocket(&scene, protocol);
+	first = accept(listeners[0], NULL, NULL);
+	second = accept(listeners[1], NULL, NULL);
+	assert_true(first >= 0 && second >= 0);
+	for (int channel = 0; channel < 4; channel++) {
+		char number[] = { (char)channel, (char)ports[channel / 2], (char)(ports[channel / 2] >> 8) };
+
+		if (!base64) {
+			while (in.len < 5)
+				read_some(fd, &in);
+			assert_memory_equal(queue_front(&in), "\x82\x03", 2);
+			assert_memory_equal(queue_front(&in) + 2, number, 3);
+			queue_drop(&in, 5);
+		}
+	}
+	put_message(&out, base64 ? 0x81 : 0x82, base64 ? "2cGluZw==" : "\2ping", base64 ? 9 : 5);
+	send_queue(fd, &out);
+	assert_int_equal(recv(second, text, 4, MSG_WAITALL), 4);
+	assert_memory_equal(text, "ping", 4);
+	say(first, "pong");
+	read_until(fd, &in, base64 ? "0cG9uZw==" : "\0pong" + 1);
+	close(first);
+	close(second);
+	read_until(fd, &in, "\x88\2\3\350");
+	close(fd);
+	close(listeners[0]);
+	close(listeners[1]);
+}
+
+static void test_by_port(void **state)
+{
+	(void)state;
+	by_port("v4.channel.k8s.io", false);
+	by_port("v4.base64.channel.k8s.io", true);
+}
+
+/* Nobody listens: that is told on the error channel, and then all ends. */
+static void test_by_port_refused(void **state)
+{
+	CLEANUP(queue_done) struct queue in = { 0 };
+	struct scene scene;
+	uint16_t port;
+	int fd;
+
+	(void)state;
+	close(listen_here(&port));
+	promise_forward(&port, 1, &scene);
+	fd = open_websocket(&scene, "v4.channel.k8s.io");
+	read_until(fd, &in, "\1connect to localhost");
+	read_until(fd, &in, "\x88\2\3\350");
+	close(fd);
+	promise_forward(NULL, 0, &scene);
+	expect_refusal(scene.port, 400,
+		       "GET %s HTTP/1.1\r\n%sSec-WebSocket-Protocol: v4.channel.k8s.io\r\n\r\n", scene.path,
+		       websocket_headers);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_forward, start, stop),
 		cmocka_unit_test_setup_teardown(test_forward_tunnel, start, stop),
 		cmocka_unit_test_setup_teardown(test_listener_on_v6_only, start, stop),
+		cmocka_unit_test_setup_teardown(test_by_port, start, stop),
+		cmocka_unit_test_setup_teardown(test_by_port_refused, start, stop),
 		cmocka_unit_test_setup_teardown(test_deaf_client, start, stop),
 		cmocka_unit_test_setup_teardown(test_deaf_pod, start, stop),
 	};

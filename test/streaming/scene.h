@@ -178,9 +178,12 @@ static inline void promise_echo(const struct echo_options *options, struct scene
 	promise(&request, ret);
 }
 
-static inline void promise_forward(struct scene *ret)
+/* ports: outlives the session; may be NULL. */
+static inline void promise_forward(const uint16_t *ports, size_t ports_len, struct scene *ret)
 {
-	struct stream_request request = { .kind = STREAM_FORWARD, .forward = &forward_ops };
+	struct stream_request request = {
+		.kind = STREAM_FORWARD, .forward = &forward_ops, .ports = ports, .ports_len = ports_len
+	};
 
 	promise(&request, ret);
 }
@@ -295,16 +298,19 @@ static inline void send_queue(int fd, struct queue *queue)
 	queue_clear(queue);
 }
 
-/* Reads until text is in what came, or the end. */
+static inline void read_some(int fd, struct queue *in)
+{
+	ssize_t got = read(fd, queue_room(in, 4096), 4096);
+
+	assert_true(got > 0);
+	queue_grown(in, (size_t)got);
+}
+
+/* Reads until text is in what came. */
 static inline void read_until(int fd, struct queue *in, const char *text)
 {
-	while (!in->len || !memmem(queue_front(in), in->len, text, strlen(text))) {
-		ssize_t got = read(fd, queue_room(in, 4096), 4096);
-
-		if (got <= 0)
-			fail_msg("the end came before %s", text);
-		queue_grown(in, (size_t)got);
-	}
+	while (!in->len || !memmem(queue_front(in), in->len, text, strlen(text)))
+		read_some(fd, in);
 }
 
 static inline void wait_for(atomic_int *count, int want)

@@ -40,7 +40,9 @@ static void test_choice(void **state)
 		{ "Upgrade", "websocket", NULL, "v5.channel.k8s.io", false, 400, "", 0, false, false },
 		{ "Upgrade", "websocket", "a", "SPDY/3.1+portforward.k8s.io", true, 0,
 		  "SPDY/3.1+portforward.k8s.io", 4, true, false },
-		{ "Upgrade", "websocket", "a", NULL, true, 400, "", 0, false, false },
+		{ "Upgrade", "websocket", "a", NULL, true, 0, "", 1, true, false },
+		{ "Upgrade", "websocket", "a", "v4.base64.channel.k8s.io", true, 0,
+		  "v4.base64.channel.k8s.io", 4, true, true },
 		{ "Upgrade", "websocket", "a", "portforward.k8s.io", true, 403, "", 0, false, false },
 	};
 
