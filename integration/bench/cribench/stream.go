@@ -224,7 +224,13 @@ func many(ctx context.Context, rt cri.RuntimeServiceClient, pod string, block []
 	tookMany = each(*par, *par, func(i int) error {
 		var sent, got uint32
 		n := 0
-		s, err := f.dial(func(b []byte) { got = crc32.Update(got, table, b); n += len(b) })
+		all := make(chan struct{})
+		s, err := f.dial(func(b []byte) {
+			got = crc32.Update(got, table, b)
+			if n += len(b); n == total {
+				close(all)
+			}
+		})
 		if err != nil {
 			return err
 		}
@@ -232,9 +238,17 @@ func many(ctx context.Context, rt cri.RuntimeServiceClient, pod string, block []
 		own[0], own[1] = byte(i), byte(i>>8)
 		for at := 0; at < total; at += len(own) {
 			sent = crc32.Update(sent, table, own)
-			if err := s.send(own, at+len(own) >= total); err != nil {
+			if err := s.send(own, false); err != nil {
 				return err
 			}
+		}
+		// containerd cuts off what is still to come a second after one direction has ended.
+		select {
+		case <-all:
+		case <-s.ended:
+		}
+		if err := s.send(nil, true); err != nil {
+			return err
 		}
 		<-s.ended
 		if n != total || sent != got {
