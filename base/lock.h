@@ -39,6 +39,7 @@ enum lock_rank {
 	LOCK_MONITOR,    /* runtime handlers, exit watcher */
 	LOCK_SECCOMP,    /* compiled profiles */
 	LOCK_DOCS,       /* CDI specs and hooks as last read */
+	LOCK_METER,      /* kept descriptors and samples of one pod or container */
 	LOCK_EVENTS,     /* event subscribers */
 	LOCK_FEED,       /* what waits for one subscriber (server/grpc/feed.h) */
 	LOCK_STREAMING,  /* streaming: tokens, sessions */

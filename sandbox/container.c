@@ -54,6 +54,8 @@ struct container *container_new_take(struct container_birth *birth)
 	container->message = xstrdup("");
 	container->init = (struct process)PROCESS_INIT;
 	container->monitor = (struct process)PROCESS_INIT;
+	cgroup_meter_init(&container->meter, owner->cgroups, container->cgroup_path);
+	layer_meter_init(&container->layer);
 	gate_init(&container->gate);
 	lock_init(&container->lock, "container", LOCK_CONTAINER);
 	cond_init(&container->changed);
@@ -82,6 +84,8 @@ struct container *container_unref(struct container *container)
 	if (!container || atomic_fetch_sub(&container->refs, 1) != 1)
 		return NULL;
 	assert(!container->watch && !container->init_watch);
+	cgroup_meter_done(&container->meter);
+	layer_meter_done(&container->layer);
 	process_done(&container->init);
 	process_done(&container->monitor);
 	cond_done(&container->changed);

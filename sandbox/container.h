@@ -20,6 +20,8 @@
 #include "conmon/monitor.h"
 #include "image/image.h"
 #include "proto/cri.pb-c.h"
+#include "sandbox/cgroup_meter.h"
+#include "sandbox/layer_meter.h"
 #include "sandbox/pod.h"
 #include "sandbox/users.h"
 #include "sandbox/watch.h"
@@ -49,6 +51,9 @@ struct container {
 	int64_t created_at;
 	struct user user;     /* set before the container is visible */
 	bool poststart_hooks; /* the same: config.json has hooks that `start` must run */
+
+	struct cgroup_meter meter;
+	struct layer_meter layer;
 
 	struct gate gate;
 

@@ -48,6 +48,7 @@ bool container_set_exited(struct container *container, const struct container_ex
 		cond_broadcast(&container->changed);
 	}
 	lock_drop(&container->lock);
+	cgroup_meter_close(&container->meter);
 	return first;
 }
 

@@ -163,8 +163,10 @@ int container_status(struct sandboxes *sandboxes, const char *id, bool verbose, 
 	return 0;
 }
 
-static bool matches(struct container *container, const Cri__ContainerFilter *filter)
+static bool matches(void *object, const void *wanted)
 {
+	const Cri__ContainerFilter *filter = wanted;
+	struct container *container = object;
 	const Cri__ContainerConfig *config = container->config;
 
 	if (!filter)
@@ -179,8 +181,9 @@ static bool matches(struct container *container, const Cri__ContainerFilter *fil
 				 filter->n_label_selector);
 }
 
-static Cri__Container *item_of(struct container *container, struct arena *arena)
+static ProtobufCMessage *item_of(void *object, const void *data UNUSED, struct arena *arena)
 {
+	struct container *container = object;
 	const Cri__ContainerConfig *config = container->config;
 	Cri__Container *item = message_new(arena, &cri__container__descriptor);
 
@@ -196,20 +199,31 @@ static Cri__Container *item_of(struct container *container, struct arena *arena)
 	item->labels = map_entries_clone(arena, config->labels, config->n_labels);
 	item->n_annotations = config->n_annotations;
 	item->annotations = map_entries_clone(arena, config->annotations, config->n_annotations);
-	return item;
+	return &item->base;
+}
+
+static struct lister lister_of(struct container **containers, const Cri__ContainerFilter *filter)
+{
+	return (struct lister){
+		.objects = (void *const *)containers, .matches = matches, .filter = filter, .make = item_of
+	};
 }
 
 int containers_list(struct sandboxes *sandboxes, const Cri__ContainerFilter *filter, struct arena *arena,
 		    Cri__ListContainersResponse *ret, struct err *err UNUSED)
 {
 	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
-	size_t count = 0;
+	const struct lister lister = lister_of(containers, filter);
 
-	while (containers[count])
-		count++;
-	ret->containers = arena_array(arena, count + 1, sizeof(*ret->containers));
-	for (size_t i = 0; i < count; i++)
-		if (matches(containers[i], filter))
-			ret->containers[ret->n_containers++] = item_of(containers[i], arena);
+	ret->containers = (Cri__Container **)lister_all(&lister, arena, &ret->n_containers);
 	return 0;
+}
+
+int containers_each(struct sandboxes *sandboxes, const Cri__ContainerFilter *filter,
+		    const struct list_sink *sink, struct err *err)
+{
+	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
+	const struct lister lister = lister_of(containers, filter);
+
+	return lister_each(&lister, sink, err);
 }

@@ -78,6 +78,8 @@ struct pod *pod_new_take(struct sandboxes *owner, const char *id, struct arena *
 	pod->overhead = pod->config->linux ? pod->config->linux->overhead : NULL;
 	pod->resources = pod->config->linux ? pod->config->linux->resources : NULL;
 	pod->pause = (struct process)PROCESS_INIT;
+	cgroup_meter_init(&pod->meter, owner->cgroups, pod->cgroup_path);
+	net_meter_init(&pod->net);
 	gate_init(&pod->gate);
 	lock_init(&pod->lock, "pod", LOCK_POD);
 	return pod;
@@ -95,6 +97,8 @@ struct pod *pod_unref(struct pod *pod)
 	if (!pod || atomic_fetch_sub(&pod->refs, 1) != 1)
 		return NULL;
 	assert(!pod->watch);
+	cgroup_meter_done(&pod->meter);
+	net_meter_done(&pod->net);
 	process_done(&pod->pause);
 	strv_done(&pod->ips);
 	gate_done(&pod->gate);

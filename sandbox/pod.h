@@ -21,7 +21,9 @@
 #include "base/str.h"
 #include "conmon/handler.h"
 #include "proto/cri.pb-c.h"
+#include "sandbox/cgroup_meter.h"
 #include "sandbox/namespaces.h"
+#include "sandbox/net_meter.h"
 #include "sandbox/userns.h"
 #include "sandbox/watch.h"
 
@@ -41,6 +43,9 @@ struct pod {
 	char *dir, *run_dir, *ns_dir;        /* <root>/pods/<id>, <runroot>/pods/<id>, <runroot>/ns/<id> */
 	char *cgroup_path;
 	int64_t created_at; /* real ns */
+
+	struct cgroup_meter meter;
+	struct net_meter net;
 
 	struct gate gate;
 

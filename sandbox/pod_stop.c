@@ -129,9 +129,12 @@ int pod_halt(struct pod *pod, const struct ctx *ctx, struct err *err)
 {
 	if (is_stopped(pod))
 		return stop_containers(pod, ctx, err); /* one may have been on its way in when the pod died */
-	if (stop_containers(pod, ctx, err) < 0 || detach(pod, ctx, err) < 0 ||
-	    stop_pause(pod, ctx, err) < 0 || namespaces_unpin(pod->ns_dir, err) < 0 ||
-	    pod_files_remove(pod->run_dir, err) < 0)
+	if (stop_containers(pod, ctx, err) < 0)
+		return -1;
+	cgroup_meter_close(&pod->meter);
+	net_meter_close(&pod->net); /* it would hold the network namespace */
+	if (detach(pod, ctx, err) < 0 || stop_pause(pod, ctx, err) < 0 ||
+	    namespaces_unpin(pod->ns_dir, err) < 0 || pod_files_remove(pod->run_dir, err) < 0)
 		return -1;
 	lock_take(&pod->lock);
 	pod->stopped = true;

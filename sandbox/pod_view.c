@@ -103,8 +103,11 @@ int pod_status(struct sandboxes *sandboxes, const char *id, bool verbose, struct
 	return 0;
 }
 
-static bool matches(struct pod *pod, const Cri__PodSandboxFilter *filter)
+static bool matches(void *object, const void *wanted)
 {
+	const Cri__PodSandboxFilter *filter = wanted;
+	struct pod *pod = object;
+
 	if (!filter)
 		return true;
 	if (*filter->id && !str_has_prefix(pod->id, filter->id))
@@ -115,8 +118,9 @@ static bool matches(struct pod *pod, const Cri__PodSandboxFilter *filter)
 				 filter->n_label_selector);
 }
 
-static Cri__PodSandbox *item_of(struct pod *pod, struct arena *arena)
+static ProtobufCMessage *item_of(void *object, const void *data UNUSED, struct arena *arena)
 {
+	struct pod *pod = object;
 	const Cri__PodSandboxConfig *config = pod->config;
 	Cri__PodSandbox *item = message_new(arena, &cri__pod_sandbox__descriptor);
 
@@ -129,20 +133,31 @@ static Cri__PodSandbox *item_of(struct pod *pod, struct arena *arena)
 	item->n_annotations = config->n_annotations;
 	item->annotations = map_entries_clone(arena, config->annotations, config->n_annotations);
 	item->runtime_handler = arena_strdup(arena, pod->request->runtime_handler);
-	return item;
+	return &item->base;
+}
+
+static struct lister lister_of(struct pod **pods, const Cri__PodSandboxFilter *filter)
+{
+	return (struct lister){
+		.objects = (void *const *)pods, .matches = matches, .filter = filter, .make = item_of
+	};
 }
 
 int pods_list(struct sandboxes *sandboxes, const Cri__PodSandboxFilter *filter, struct arena *arena,
 	      Cri__ListPodSandboxResponse *ret, struct err *err UNUSED)
 {
 	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
-	size_t count = 0;
+	const struct lister lister = lister_of(pods, filter);
 
-	while (pods[count])
-		count++;
-	ret->items = arena_array(arena, count + 1, sizeof(*ret->items));
-	for (size_t i = 0; i < count; i++)
-		if (matches(pods[i], filter))
-			ret->items[ret->n_items++] = item_of(pods[i], arena);
+	ret->items = (Cri__PodSandbox **)lister_all(&lister, arena, &ret->n_items);
 	return 0;
+}
+
+int pods_each(struct sandboxes *sandboxes, const Cri__PodSandboxFilter *filter, const struct list_sink *sink,
+	      struct err *err)
+{
+	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
+	const struct lister lister = lister_of(pods, filter);
+
+	return lister_each(&lister, sink, err);
 }

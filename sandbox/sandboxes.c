@@ -126,6 +126,7 @@ struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct
 	sandboxes->cdi = cdi_new(options->config);
 	sandboxes->hooks = hooks_new(options->config);
 	sandboxes->pods_dir = sandboxes->containers_dir = sandboxes->trash_dir = -1;
+	sandboxes->walker = layer_walker_new();
 	spec_host_read(&sandboxes->host);
 	lock_init(&sandboxes->lock, "sandboxes", LOCK_SANDBOX);
 	map_init(&sandboxes->pods, NULL);
@@ -171,6 +172,7 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 	source_free(sandboxes->retry);
 	exit_watch_free(sandboxes->exits);
 	flights_free(sandboxes->flights);
+	layer_walker_free(sandboxes->walker);
 	forget_all(sandboxes);
 	map_done(&sandboxes->pods);
 	map_done(&sandboxes->containers);

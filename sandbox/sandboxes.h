@@ -26,6 +26,7 @@
 #include "conmon/handler.h"
 #include "image/images.h"
 #include "proto/cri.pb-c.h"
+#include "sandbox/lister.h"
 
 struct sandboxes;
 
@@ -64,6 +65,17 @@ int pod_status(struct sandboxes *sandboxes, const char *id, bool verbose, struct
 	       Cri__PodSandboxStatusResponse *ret, struct err *err) MUST_CHECK;
 int pods_list(struct sandboxes *sandboxes, const Cri__PodSandboxFilter *filter, struct arena *arena,
 	      Cri__ListPodSandboxResponse *ret, struct err *err) MUST_CHECK;
+/* The same items, a batch at a time (sandbox/lister.h). */
+int pods_each(struct sandboxes *sandboxes, const Cri__PodSandboxFilter *filter, const struct list_sink *sink,
+	      struct err *err) MUST_CHECK;
+/* What the pod uses, read from its cgroup, network namespace and running containers (sandbox/stats.c); one
+ * that is not ready has attributes only, and is left out of lists. Read files: for workers. */
+int pod_stats(struct sandboxes *sandboxes, const char *id, struct arena *arena,
+	      Cri__PodSandboxStatsResponse *ret, struct err *err) MUST_CHECK;
+int pods_stats_list(struct sandboxes *sandboxes, const Cri__PodSandboxStatsFilter *filter,
+		    struct arena *arena, Cri__ListPodSandboxStatsResponse *ret, struct err *err) MUST_CHECK;
+int pods_stats_each(struct sandboxes *sandboxes, const Cri__PodSandboxStatsFilter *filter,
+		    const struct list_sink *sink, struct err *err) MUST_CHECK;
 
 int container_create(struct sandboxes *sandboxes, const struct ctx *ctx,
 		     const Cri__CreateContainerRequest *request, char **ret_id, struct err *err) MUST_CHECK;
@@ -78,6 +90,16 @@ int container_status(struct sandboxes *sandboxes, const char *id, bool verbose, 
 		     Cri__ContainerStatusResponse *ret, struct err *err) MUST_CHECK;
 int containers_list(struct sandboxes *sandboxes, const Cri__ContainerFilter *filter, struct arena *arena,
 		    Cri__ListContainersResponse *ret, struct err *err) MUST_CHECK;
+int containers_each(struct sandboxes *sandboxes, const Cri__ContainerFilter *filter,
+		    const struct list_sink *sink, struct err *err) MUST_CHECK;
+/* The same for one container; of one that is not running only attributes and the writable layer. */
+int container_stats(struct sandboxes *sandboxes, const char *id, struct arena *arena,
+		    Cri__ContainerStatsResponse *ret, struct err *err) MUST_CHECK;
+int containers_stats_list(struct sandboxes *sandboxes, const Cri__ContainerStatsFilter *filter,
+			  struct arena *arena, Cri__ListContainerStatsResponse *ret,
+			  struct err *err) MUST_CHECK;
+int containers_stats_each(struct sandboxes *sandboxes, const Cri__ContainerStatsFilter *filter,
+			  const struct list_sink *sink, struct err *err) MUST_CHECK;
 int container_exec_sync(struct sandboxes *sandboxes, const struct ctx *ctx,
 			const Cri__ExecSyncRequest *request, struct arena *arena, Cri__ExecSyncResponse *ret,
 			struct err *err) MUST_CHECK;

@@ -33,6 +33,7 @@ struct sandboxes {
 	char *boot_id;
 	char *exit_dir, *attach_dir;             /* <runroot>/exits, <runroot>/attach */
 	int pods_dir, containers_dir, trash_dir; /* fds of <root>/pods, containers, trash */
+	struct layer_walker *walker;
 	struct exit_watch *exits;
 	struct source *retry; /* timer of leftovers */
 	struct strv warnings;
@@ -105,6 +106,9 @@ int pod_halt(struct pod *pod, const struct ctx *ctx, struct err *err) MUST_CHECK
 int pod_destroy(struct pod *pod, const struct ctx *ctx, struct err *err) MUST_CHECK;
 /* network_pod of a pod, for attach and detach; ports and annotations live in arena. */
 void pod_network(const struct pod *pod, struct arena *arena, struct network_pod *ret);
+
+/* stats.c: the pod's interfaces; false when it has none of its own, or they can't be read. */
+bool pod_net_usage(struct pod *pod, struct net_usage *ret);
 
 /* Reads one object from disk and reconciles it with the kernel. restore.c */
 int store_restore(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;

@@ -41,3 +41,15 @@ int item_stream(struct call *call, ProtobufCMessage *part, ProtobufCMessage **it
 	}
 	return 0;
 }
+
+static int take(void *data, ProtobufCMessage **items, size_t count, struct err *err)
+{
+	struct item_stream *stream = data;
+
+	return item_stream(stream->call, stream->part, items, count, err);
+}
+
+struct list_sink item_stream_sink(struct item_stream *stream)
+{
+	return (struct list_sink){ .take = take, .data = stream };
+}

@@ -1,5 +1,6 @@
 /*
- * StreamContainers: ListContainers in several messages, for nodes whose list outgrows one.
+ * StreamContainers: ListContainers in several messages, for nodes whose list outgrows one. No more than a
+ * batch is in memory at a time.
  */
 #include "proto/cri.pb-c.h"
 #include "server/grpc/call.h"
@@ -10,11 +11,10 @@
 static int stream_containers(struct call *call, const void *message, void *answer, struct err *err)
 {
 	const Cri__StreamContainersRequest *request = message;
-	Cri__ListContainersResponse list = CRI__LIST_CONTAINERS_RESPONSE__INIT;
+	struct item_stream stream = { .call = call, .part = answer };
+	const struct list_sink sink = item_stream_sink(&stream);
 
-	if (containers_list(call_service(call)->sandboxes, request->filter, call_arena(call), &list, err) < 0)
-		return -1;
-	return item_stream(call, answer, (ProtobufCMessage **)list.containers, list.n_containers, err);
+	return containers_each(call_service(call)->sandboxes, request->filter, &sink, err);
 }
 
 const struct rpc rpc_stream_containers = {

@@ -1,5 +1,6 @@
 /*
- * StreamPodSandboxes: ListPodSandbox in several messages, for nodes whose list outgrows one.
+ * StreamPodSandboxes: ListPodSandbox in several messages, for nodes whose list outgrows one. No more than a
+ * batch is in memory at a time.
  */
 #include "proto/cri.pb-c.h"
 #include "server/grpc/call.h"
@@ -10,11 +11,10 @@
 static int stream_pod_sandboxes(struct call *call, const void *message, void *answer, struct err *err)
 {
 	const Cri__StreamPodSandboxesRequest *request = message;
-	Cri__ListPodSandboxResponse list = CRI__LIST_POD_SANDBOX_RESPONSE__INIT;
+	struct item_stream stream = { .call = call, .part = answer };
+	const struct list_sink sink = item_stream_sink(&stream);
 
-	if (pods_list(call_service(call)->sandboxes, request->filter, call_arena(call), &list, err) < 0)
-		return -1;
-	return item_stream(call, answer, (ProtobufCMessage **)list.items, list.n_items, err);
+	return pods_each(call_service(call)->sandboxes, request->filter, &sink, err);
 }
 
 const struct rpc rpc_stream_pod_sandboxes = {

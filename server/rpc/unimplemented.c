@@ -12,12 +12,6 @@
 	}
 
 const struct rpc rpc_unimplemented[RPC_UNIMPLEMENTED_COUNT] = {
-	[RPC_CONTAINER_STATS] = RUNTIME("ContainerStats"),
-	[RPC_LIST_CONTAINER_STATS] = RUNTIME("ListContainerStats"),
-	[RPC_STREAM_CONTAINER_STATS] = RUNTIME("StreamContainerStats"),
-	[RPC_POD_SANDBOX_STATS] = RUNTIME("PodSandboxStats"),
-	[RPC_LIST_POD_SANDBOX_STATS] = RUNTIME("ListPodSandboxStats"),
-	[RPC_STREAM_POD_SANDBOX_STATS] = RUNTIME("StreamPodSandboxStats"),
 	[RPC_CHECKPOINT_CONTAINER] = RUNTIME("CheckpointContainer"),
 	[RPC_CHECKPOINT_POD] = RUNTIME("CheckpointPod"),
 	[RPC_RESTORE_POD] = RUNTIME("RestorePod"),

@@ -7,6 +7,7 @@
 // -size N pads the request with N bytes of an unknown field; -raw HEX sends these bytes as the message instead, and
 // -body HEX as the whole body of the HTTP/2 request. -gzip compresses the message; -claim NAME only says that it is
 // compressed so.
+// A streamed answer is as many lines of JSON as there were messages; -pace TIME is waited before each is read.
 // -n N sends the call N times at once, each on a connection of its own; "CODE JSON" is printed for each, in the order of
 // the answers, and nothing else.
 // After every call a Version is sent on the same connection, and "connection: survived" or "connection: lost ..."
@@ -48,6 +49,7 @@ var (
 	claim    = flag.String("claim", "", "say that the message is compressed with this")
 	zipped   = flag.Bool("gzip", false, "compress the message with gzip")
 	async    = flag.Duration("cancel", 0, "cancel the call after this time")
+	pace     = flag.Duration("pace", 0, "wait so long before each message of a stream is read")
 	crowd    = flag.Int("n", 1, "send so many calls at once")
 )
 
@@ -243,9 +245,14 @@ func main() {
 			close(lost)
 		}
 	}()
-	reply, err := invoke(conn, path, encode(method, flag.Arg(1)))
-	report(method, reply, err)
-	_, err = runtime.Version(context.Background(), &cri.VersionRequest{})
+	if method != nil && method.IsStreamingServer() {
+		messages, err := stream(conn, path, encode(method, flag.Arg(1)))
+		reportStream(method, messages, err)
+	} else {
+		reply, err := invoke(conn, path, encode(method, flag.Arg(1)))
+		report(method, reply, err)
+	}
+	_, err := runtime.Version(context.Background(), &cri.VersionRequest{})
 	select {
 	case <-lost:
 		fmt.Println("connection: lost", err)
