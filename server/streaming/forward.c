@@ -25,11 +25,13 @@ enum {
 	PAIRS_MAX = 1000,
 	POD_QUEUE_MAX = 1024 * 1024,      /* bytes for one pod's socket beyond which the client is not read */
 	POD_QUEUES_MAX = 8 * 1024 * 1024, /* for all together */
-	CLIENT_QUEUE_MAX = 1024 * 1024,   /* for the client beyond which pods are not read */
+	CLIENT_QUEUE_MAX = 512 * 1024,    /* for the client beyond which pods are not read */
 	CLIENT_ANSWERS_MAX = 4 * 1024 * 1024,
 	PORT_MAX = 65535,
+	READS = 4, /* of the client in one turn */
 };
 
+static const int64_t rest_after = NS_PER_SEC;
 static_assert((int)PAIR_READ_MAX <= (int)SPDY_DATA_MAX, "what is read from a pod fits in one frame");
 
 struct forward {
@@ -256,12 +258,17 @@ static bool wants_client(struct forward *forward)
 static void read_client(struct forward *forward)
 {
 	const uint8_t *bytes;
-	ssize_t got = client_read(forward->client, &bytes);
+	ssize_t got = CLIENT_READ_SIZE;
 
-	if (got < 0)
-		forward->gone = true;
-	else if (got > 0)
-		feed(forward, bytes, (size_t)got);
+	for (int i = 0; i < READS && got == CLIENT_READ_SIZE && !forward->gone; i++) {
+		if (i > 0 && !wants_client(forward))
+			return;
+		got = client_read(forward->client, &bytes);
+		if (got < 0)
+			forward->gone = true;
+		else if (got > 0)
+			feed(forward, bytes, (size_t)got);
+	}
 }
 
 /* ---- the loop ---- */
@@ -326,13 +333,20 @@ static void sweep(struct forward *forward)
 static bool turn(struct forward *forward, int pod)
 {
 	size_t polled = forward->len;
-	int64_t deadline = set_fds(forward, pod);
+	int64_t deadline = set_fds(forward, pod), rest = clock_deadline_in(rest_after);
 	short events;
+	int ready;
 
-	if (poll(forward->fds, AT_PAIRS + polled,
-		 forward->client->early.len ? 0 : clock_poll_timeout(deadline)) < 0 &&
-	    errno != EINTR)
+	if (queue_holds(out_of(forward)) && rest < deadline)
+		deadline = rest;
+	ready = poll(forward->fds, AT_PAIRS + polled,
+		     forward->client->early.len ? 0 : clock_poll_timeout(deadline));
+	if (ready < 0 && errno != EINTR)
 		return false;
+	if (ready == 0) {
+		queue_rest(out_of(forward));
+		queue_rest(&forward->spdy.out);
+	}
 	events = forward->fds[AT_CLIENT].revents;
 	if (forward->fds[AT_STOP].revents || forward->fds[AT_POD].revents ||
 	    clock_mono() >= client_idle_deadline(forward->client))

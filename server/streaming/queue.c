@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 
-enum { KEEP = 256 * 1024 };
+enum { KEEP = 1024 * 1024, KEEP_AT_REST = 64 * 1024 };
 
 void queue_done(struct queue *queue)
 {
@@ -63,6 +63,17 @@ void queue_drop(struct queue *queue, size_t len)
 	queue->start += len;
 	if (!queue->len)
 		queue_clear(queue);
+}
+
+bool queue_holds(const struct queue *queue)
+{
+	return queue->size > KEEP_AT_REST;
+}
+
+void queue_rest(struct queue *queue)
+{
+	if (!queue->len && queue_holds(queue))
+		queue_done(queue);
 }
 
 void queue_clear(struct queue *queue)

@@ -6,6 +6,7 @@
 #ifndef SERVER_STREAMING_QUEUE_H
 #define SERVER_STREAMING_QUEUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,5 +23,8 @@ void queue_grown(struct queue *queue, size_t len);
 const uint8_t *queue_front(const struct queue *queue); /* len bytes; NULL when there never were any */
 void queue_drop(struct queue *queue, size_t len);
 void queue_clear(struct queue *queue);
+/* For when nothing has moved for a while: an empty queue gives more of its memory back. */
+void queue_rest(struct queue *queue);
+bool queue_holds(const struct queue *queue); /* whether it has more than that */
 
 #endif

@@ -31,6 +31,7 @@ enum {
 };
 static const int64_t creation_patience = 30 * NS_PER_SEC;
 static const int64_t drain_time = 100 * NS_PER_MS;
+static const int64_t rest_after = NS_PER_SEC; /* nothing moved: memory is given back */
 
 struct output {
 	int fd; /* -1 once at its end */
@@ -258,17 +259,24 @@ static void serve_client(struct remote *remote, const struct pollfd *fd)
  */
 static bool turn(struct remote *remote, int64_t deadline)
 {
-	int64_t idle = client_idle_deadline(remote->client);
+	int64_t idle = client_idle_deadline(remote->client), rest = clock_deadline_in(rest_after);
 	struct pollfd fds[AT_COUNT];
+	int ready;
 
 	if (remote->ended && wants_output(remote) && remote->drain_until < deadline)
 		deadline = remote->drain_until;
 	if (idle < deadline)
 		deadline = idle;
+	if ((queue_holds(wire_out(remote->wire)) || queue_holds(&remote->to_peer)) && rest < deadline)
+		deadline = rest;
 	set_fds(remote, fds);
-	if (poll(fds, AT_COUNT, remote->client->early.len ? 0 : clock_poll_timeout(deadline)) < 0 &&
-	    errno != EINTR)
+	ready = poll(fds, AT_COUNT, remote->client->early.len ? 0 : clock_poll_timeout(deadline));
+	if (ready < 0 && errno != EINTR)
 		return false;
+	if (ready == 0) {
+		queue_rest(wire_out(remote->wire));
+		queue_rest(&remote->to_peer);
+	}
 	if (remote->client->early.len)
 		fds[AT_CLIENT].revents |= POLLIN;
 	serve_client(remote, &fds[AT_CLIENT]);

@@ -158,14 +158,15 @@ func forwards(ctx context.Context, rt cri.RuntimeServiceClient, res map[string]a
 	done := make(chan int, 1)
 	port, stop := inPod(func(c *net.TCPConn) {
 		buf, n := make([]byte, 1<<20), 0
-		for {
+		for n < total {
 			m, err := c.Read(buf)
 			n += m
 			if err != nil {
-				done <- n
-				return
+				break
 			}
 		}
+		done <- n
+		io.Copy(io.Discard, c)
 	})
 	f := session(ctx, rt, pod, port)
 	s, err := f.dial(nil)
@@ -190,12 +191,19 @@ func forwards(ctx context.Context, rt cri.RuntimeServiceClient, res map[string]a
 		}
 	})
 	f = session(ctx, rt, pod, port)
-	n := 0
-	s, err = f.dial(func(b []byte) { n += len(b) })
+	n, all := 0, make(chan struct{})
+	s, err = f.dial(func(b []byte) {
+		if n += len(b); n == total {
+			close(all)
+		}
+	})
 	must(err)
 	t = time.Now()
 	must(s.send([]byte{0}, false))
-	<-s.ended
+	select { // a server may take its time to tell the end
+	case <-all:
+	case <-s.ended:
+	}
 	if n != total {
 		must(fmt.Errorf("%d of %d bytes came from the pod", n, total))
 	}
@@ -221,7 +229,9 @@ func many(ctx context.Context, rt cri.RuntimeServiceClient, pod string, block []
 	defer stop()
 	f := session(ctx, rt, pod, port)
 	defer f.conn.close()
-	tookMany = each(*par, *par, func(i int) error {
+	start := time.Now()
+	var mu sync.Mutex
+	each(*par, *par, func(i int) error {
 		var sent, got uint32
 		n := 0
 		all := make(chan struct{})
@@ -247,6 +257,9 @@ func many(ctx context.Context, rt cri.RuntimeServiceClient, pod string, block []
 		case <-all:
 		case <-s.ended:
 		}
+		mu.Lock()
+		tookMany = time.Since(start) // until the last byte of the last
+		mu.Unlock()
 		if err := s.send(nil, true); err != nil {
 			return err
 		}
