@@ -167,7 +167,7 @@ static struct meter_files *files_of(struct cgroup_meter *meter, unsigned int ite
 	if (files)
 		atomic_fetch_add(&files->refs, 1);
 	lock_drop(&meter->lock);
-	if (files || closed || !(fresh = files_new(meter, items)))
+	if (files || closed || !(fresh = files_new(meter, items | CGROUP_METER_STATS)))
 		return files;
 
 	lock_take(&meter->lock);

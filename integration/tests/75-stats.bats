@@ -246,6 +246,34 @@ streamed() {
 	is "$(crictl stats -o json "$id" | jq -r '.stats[0].attributes.id')" "$id"
 }
 
+@test "metrics have the names that were described, cAdvisor's labels, and the cgroup's values" {
+	local pod id path described
+	pod=$(run_pod here)
+	id=$(run_container "$pod" here quiet "$quiet")
+	path=$(container_info "$id" .cgroupPath)
+	described=$(ask ListMetricDescriptors '{}' '.descriptors[] | "\(.name) \(.labelKeys | length)"' | sort -u)
+	ask ListPodSandboxMetrics '{}' '.podMetrics[] | .metrics[], .containerMetrics[].metrics[] | "\(.name) \(.labelValues | length)"' |
+		sort -u >"$BATS_TEST_TMPDIR/told"
+	is "$(comm -23 "$BATS_TEST_TMPDIR/told" <(printf '%s\n' "$described"))" "" "told but not described"
+	for name in container_last_seen container_cpu_usage_seconds_total container_network_receive_bytes_total \
+		container_fs_usage_bytes container_processes container_start_time_seconds; do
+		like "$(cat "$BATS_TEST_TMPDIR/told")" "$name "
+	done
+	is "$(ask ListPodSandboxMetrics '{}' '.podMetrics[0].containerMetrics[0].metrics[] | select(.name == "container_cpu_usage_seconds_total") | .labelValues | join(" ")')" \
+		"$path $id $BUSYBOX it here quiet total"
+	is "$(ask ListPodSandboxMetrics '{}' '[.podMetrics[0].metrics[] | select(.name == "container_network_transmit_bytes_total") | .labelValues[5:] | join(" ")] | join(",")')" "POD eth0"
+	is "$(ask ListPodSandboxMetrics '{}' '.podMetrics[0].containerMetrics[0].metrics[] | select(.name == "container_processes") | .value.value')" 1
+	if [ "$CRISP_VIEW" = v1 ]; then
+		metric_agrees() {
+			[ "$(ask ListPodSandboxMetrics '{}' '.podMetrics[0].containerMetrics[0].metrics[] | select(.name == "container_memory_usage_bytes") | .value.value')" = \
+				"$(cat "$(cgroup_file memory "$path" memory.usage_in_bytes)")" ]
+		}
+		within 20 metric_agrees
+	fi
+	is "$(crirpc -e "$SERVER_SOCKET" StreamPodSandboxMetrics '{}' | sed -n 3p | jq -r '.podSandboxMetrics[].podSandboxId')" "$pod"
+	like "$(crictl metricsp)" container_cpu_usage_seconds_total
+}
+
 @test "descriptors that polls keep are given back with the pods" {
 	local before pod i
 	settled() { [ "$(descriptors)" -le "$before" ]; }

@@ -1,0 +1,91 @@
+/* Names, help and labels of pod metrics: see pod_metrics.h. */
+#include "sandbox/pod_metrics.h"
+
+const char *const pod_metric_base_labels[METRIC_LABELS_BASE] = { "id",        "name", "image",
+								 "namespace", "pod",  "container" };
+
+#define COUNTER CRI__METRIC_TYPE__COUNTER
+#define GAUGE CRI__METRIC_TYPE__GAUGE
+
+/* clang-format off */
+const struct pod_metric_row pod_metric_rows[METRICS] = {
+	[METRIC_LAST_SEEN] = { "container_last_seen", "Last time a container was seen by the exporter", GAUGE },
+
+	[METRIC_CPU_USER] = { "container_cpu_user_seconds_total", "Cumulative user CPU time consumed in seconds.", COUNTER },
+	[METRIC_CPU_SYSTEM] = { "container_cpu_system_seconds_total", "Cumulative system CPU time consumed in seconds.", COUNTER },
+	[METRIC_CPU_USAGE] = { "container_cpu_usage_seconds_total", "Cumulative CPU time consumed in seconds.", COUNTER, { "cpu" } },
+	[METRIC_CFS_PERIODS] = { "container_cpu_cfs_periods_total", "Number of elapsed enforcement period intervals.", COUNTER },
+	[METRIC_CFS_THROTTLED_PERIODS] = { "container_cpu_cfs_throttled_periods_total", "Number of throttled period intervals.", COUNTER },
+	[METRIC_CFS_THROTTLED_SECONDS] = { "container_cpu_cfs_throttled_seconds_total",
+		"Total time duration the container has been throttled.", COUNTER },
+
+	[METRIC_FS_INODES_FREE] = { "container_fs_inodes_free", "Number of available Inodes", GAUGE },
+	[METRIC_FS_INODES_TOTAL] = { "container_fs_inodes_total", "Number of Inodes", GAUGE },
+	[METRIC_FS_LIMIT] = { "container_fs_limit_bytes",
+		"Number of bytes that can be consumed by the container on this filesystem.", GAUGE },
+	[METRIC_FS_USAGE] = { "container_fs_usage_bytes",
+		"Number of bytes that are consumed by the container on this filesystem.", GAUGE },
+
+	[METRIC_FS_READ_BYTES] = { "container_fs_reads_bytes_total", "Cumulative count of bytes read", COUNTER, { "device" } },
+	[METRIC_FS_READS] = { "container_fs_reads_total", "Cumulative count of reads completed", COUNTER, { "device" } },
+	[METRIC_FS_WRITE_BYTES] = { "container_fs_writes_bytes_total", "Cumulative count of bytes written", COUNTER, { "device" } },
+	[METRIC_FS_WRITES] = { "container_fs_writes_total", "Cumulative count of writes completed", COUNTER, { "device" } },
+	[METRIC_BLKIO] = { "container_blkio_device_usage_total", "Blkio Device bytes usage", COUNTER, { "device", "major", "minor", "operation" } },
+
+	[METRIC_MEMORY_CACHE] = { "container_memory_cache", "Number of bytes of page cache memory.", GAUGE },
+	[METRIC_MEMORY_RSS] = { "container_memory_rss", "Size of RSS in bytes.", GAUGE },
+	[METRIC_MEMORY_KERNEL] = { "container_memory_kernel_usage", "Size of kernel memory allocated in bytes.", GAUGE },
+	[METRIC_MEMORY_MAPPED] = { "container_memory_mapped_file", "Size of memory mapped files in bytes.", GAUGE },
+	[METRIC_MEMORY_SWAP] = { "container_memory_swap", "Container swap usage in bytes.", GAUGE },
+	[METRIC_MEMORY_FAILCNT] = { "container_memory_failcnt", "Number of memory usage hits limits", COUNTER },
+	[METRIC_MEMORY_USAGE] = { "container_memory_usage_bytes",
+		"Current memory usage in bytes, including all memory regardless of when it was accessed", GAUGE },
+	[METRIC_MEMORY_PEAK] = { "container_memory_max_usage_bytes", "Maximum memory usage recorded in bytes", GAUGE },
+	[METRIC_MEMORY_WORKING_SET] = { "container_memory_working_set_bytes", "Current working set in bytes.", GAUGE },
+	[METRIC_MEMORY_ACTIVE_FILE] = { "container_memory_total_active_file_bytes", "Current total active file in bytes.", GAUGE },
+	[METRIC_MEMORY_INACTIVE_FILE] = { "container_memory_total_inactive_file_bytes",
+		"Current total inactive file in bytes.", GAUGE },
+	[METRIC_MEMORY_FAILURES] = { "container_memory_failures_total", "Cumulative count of memory allocation failures.", COUNTER, { "failure_type", "scope" } },
+
+	[METRIC_RX_BYTES] = { "container_network_receive_bytes_total", "Cumulative count of bytes received", COUNTER, { "interface" } },
+	[METRIC_RX_PACKETS] = { "container_network_receive_packets_total", "Cumulative count of packets received", COUNTER, { "interface" } },
+	[METRIC_RX_DROPPED] = { "container_network_receive_packets_dropped_total",
+		"Cumulative count of packets dropped while receiving", COUNTER, { "interface" } },
+	[METRIC_RX_ERRORS] = { "container_network_receive_errors_total",
+		"Cumulative count of errors encountered while receiving", COUNTER, { "interface" } },
+	[METRIC_TX_BYTES] = { "container_network_transmit_bytes_total", "Cumulative count of bytes transmitted", COUNTER, { "interface" } },
+	[METRIC_TX_PACKETS] = { "container_network_transmit_packets_total", "Cumulative count of packets transmitted", COUNTER, { "interface" } },
+	[METRIC_TX_DROPPED] = { "container_network_transmit_packets_dropped_total",
+		"Cumulative count of packets dropped while transmitting", COUNTER, { "interface" } },
+	[METRIC_TX_ERRORS] = { "container_network_transmit_errors_total",
+		"Cumulative count of errors encountered while transmitting", COUNTER, { "interface" } },
+
+	[METRIC_OOM] = { "container_oom_events_total", "Count of out of memory events observed for the container", COUNTER },
+
+	[METRIC_CPU_STALLED] = { "container_pressure_cpu_stalled_seconds_total",
+		"Total time duration no tasks in the container could make progress due to CPU congestion.", COUNTER },
+	[METRIC_CPU_WAITING] = { "container_pressure_cpu_waiting_seconds_total",
+		"Total time duration tasks in the container have waited due to CPU congestion.", COUNTER },
+	[METRIC_MEMORY_STALLED] = { "container_pressure_memory_stalled_seconds_total",
+		"Total time duration no tasks in the container could make progress due to memory congestion.", COUNTER },
+	[METRIC_MEMORY_WAITING] = { "container_pressure_memory_waiting_seconds_total",
+		"Total time duration tasks in the container have waited due to memory congestion.", COUNTER },
+	[METRIC_IO_STALLED] = { "container_pressure_io_stalled_seconds_total",
+		"Total time duration no tasks in the container could make progress due to IO congestion.", COUNTER },
+	[METRIC_IO_WAITING] = { "container_pressure_io_waiting_seconds_total",
+		"Total time duration tasks in the container have waited due to IO congestion.", COUNTER },
+
+	[METRIC_PROCESSES] = { "container_processes", "Number of processes running inside the container.", GAUGE },
+	[METRIC_THREADS] = { "container_threads", "Number of threads running inside the container", GAUGE },
+	[METRIC_THREADS_MAX] = { "container_threads_max",
+		"Maximum number of threads allowed inside the container, infinity if value is zero", GAUGE },
+
+	[METRIC_SPEC_PERIOD] = { "container_spec_cpu_period", "CPU period of the container.", GAUGE },
+	[METRIC_SPEC_SHARES] = { "container_spec_cpu_shares", "CPU share of the container.", GAUGE },
+	[METRIC_SPEC_QUOTA] = { "container_spec_cpu_quota", "CPU quota of the container.", GAUGE },
+	[METRIC_SPEC_MEMORY] = { "container_spec_memory_limit_bytes", "Memory limit for the container.", GAUGE },
+	[METRIC_SPEC_SWAP] = { "container_spec_memory_swap_limit_bytes", "Memory swap limit for the container.", GAUGE },
+	[METRIC_START_TIME] = { "container_start_time_seconds",
+		"Start time of the container since unix epoch in seconds.", GAUGE },
+};
+/* clang-format on */
