@@ -30,6 +30,7 @@
 enum lock_rank {
 	LOCK_SERVER = 1, /* server: calls in progress, drain */
 	LOCK_CONFIG,     /* current configuration snapshot */
+	LOCK_ANNOUNCE,   /* the order in which events are told (sandbox/announce.h) */
 	LOCK_SANDBOX,    /* sandbox store: maps of pods and containers */
 	LOCK_POD,        /* one pod's fields */
 	LOCK_CONTAINER,  /* one container's fields */

@@ -22,6 +22,7 @@
 #include "proto/cri.pb-c.h"
 #include "sandbox/cgroup_meter.h"
 #include "sandbox/layer_meter.h"
+#include "sandbox/announce.h"
 #include "sandbox/pod.h"
 #include "sandbox/users.h"
 #include "sandbox/watch.h"
@@ -54,6 +55,7 @@ struct container {
 
 	struct cgroup_meter meter;
 	struct layer_meter layer;
+	enum told told; /* under the announcer's lock */
 
 	struct gate gate;
 
@@ -61,6 +63,9 @@ struct container {
 	struct cond changed;
 	/* under lock */
 	Cri__ContainerState state;
+	bool visible;  /* is or was in the maps: announced */
+	bool starting; /* StartContainer is under way */
+	bool ran;      /* its program was started */
 	bool removed;
 	bool doomed;     /* being removed: its state on disk does not matter any more */
 	int stops;       /* StopContainer and what else ends it, under way */
@@ -104,6 +109,8 @@ Cri__LinuxContainerResources *container_resources_merged(const Cri__LinuxContain
 							 const Cri__LinuxContainerResources *asked,
 							 struct arena *arena);
 Cri__ContainerState container_state(struct container *container);
+/* As clients see it, in arena. */
+Cri__ContainerStatus *container_status_message(struct container *container, struct arena *arena);
 /* Copies of the processes with pidfds of their own; -1 pidfd when gone. The caller calls process_done. */
 struct process container_init_process(struct container *container);
 struct process container_monitor_process(struct container *container);

@@ -370,6 +370,7 @@ static int create_gated(struct create *create, const struct ctx *ctx, char **ret
 		return -1;
 	}
 	store_add_container(create->owner, container);
+	announce_new_container(container);
 	*ret = xstrdup(container->id);
 	return 0;
 }

@@ -96,6 +96,7 @@ static void set_exited(struct container *container, int code, bool oom, int64_t 
 
 	if (container_set_exited(container, &exit) && oom)
 		metric_add(&metric_containers_oom, 1);
+	announce_container(container);
 	container_settle_later(container);
 }
 
@@ -135,6 +136,7 @@ static void set_lost(struct container *container)
 	if (init.pidfd >= 0 && process_signal(&init, SIGKILL, &err) < 0)
 		log_debug("container %s: %s, ignoring", container->id, err.text);
 	container_set_exited(container, &exit);
+	announce_container(container);
 	container_settle_later(container);
 }
 

@@ -87,6 +87,7 @@ static int remove_gated(struct container *container, const struct ctx *ctx, stru
 	lock_drop(&container->lock);
 	container_unwatch(container);
 	store_remove_container(container->owner, container);
+	announce_container(container);
 	images_release(container->owner->images);
 	return 0;
 }

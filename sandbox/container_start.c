@@ -46,27 +46,40 @@ static void failed_start(struct container *container, const struct err *why)
 	ctx_done(&ctx);
 }
 
+static void begin(struct container *container)
+{
+	lock_take(&container->lock);
+	container->started_at = clock_real();
+	container->starting = true;
+	lock_drop(&container->lock);
+}
+
+/* An exit may have been noticed already. */
+static void ended(struct container *container, bool started)
+{
+	lock_take(&container->lock);
+	container->starting = false;
+	container->ran = started;
+	if (started && container->state == CRI__CONTAINER_STATE__CONTAINER_CREATED) {
+		container->state = CRI__CONTAINER_STATE__CONTAINER_RUNNING;
+		cond_broadcast(&container->changed);
+	}
+	lock_drop(&container->lock);
+}
+
 static int start_gated(struct container *container, const struct ctx *ctx, struct err *err)
 {
 	struct runtime_target target;
 
 	if (check_startable(container, &target, err) < 0)
 		return -1;
-	lock_take(&container->lock);
-	container->started_at = clock_real();
-	lock_drop(&container->lock);
-
-	if (runtime_start(&target, ctx, err) < 0) {
+	begin(container);
+	int failed = runtime_start(&target, ctx, err);
+	if (failed)
 		failed_start(container, err);
-		return -1;
-	}
-	lock_take(&container->lock);
-	if (container->state == CRI__CONTAINER_STATE__CONTAINER_CREATED) {
-		container->state = CRI__CONTAINER_STATE__CONTAINER_RUNNING;
-		cond_broadcast(&container->changed);
-	}
-	lock_drop(&container->lock);
-	return container_save(container, err);
+	ended(container, !failed);
+	announce_container(container);
+	return failed ? -1 : container_save(container, err);
 }
 
 int container_start(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err)

@@ -79,7 +79,7 @@ char *container_image_name(const Cri__ImageSpec *asked, const struct image *imag
 	return xstrdup(image->repo_digests.len ? image->repo_digests.items[0] : asked->image);
 }
 
-static Cri__ContainerStatus *status_of(struct container *container, struct arena *arena)
+Cri__ContainerStatus *container_status_message(struct container *container, struct arena *arena)
 {
 	const Cri__ContainerConfig *config = container->config;
 	Cri__ContainerStatus *status = message_new(arena, &cri__container_status__descriptor);
@@ -153,7 +153,7 @@ int container_status(struct sandboxes *sandboxes, const char *id, bool verbose, 
 
 	if (store_find_container(sandboxes, id, &container, err) < 0)
 		return -1;
-	ret->status = status_of(container, arena);
+	ret->status = container_status_message(container, arena);
 	if (!verbose)
 		return 0;
 	struct map_entry **entries = arena_array(arena, 1, sizeof(*entries));

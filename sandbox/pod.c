@@ -177,11 +177,14 @@ static void pause_ended(void *data)
 
 	lock_take(&pod->lock);
 	pod->ready = false;
-	if (pod->pause.pidfd >= 0) /* else somebody is stopping it and reaps */
+	if (pod->pause.pidfd >= 0) { /* else somebody is stopping it and reaps */
 		pause_reap(&pod->pause);
+		pod->down = true;
+	}
 	process_done(&pod->pause);
 	pod->pause = (struct process)PROCESS_INIT;
 	lock_drop(&pod->lock);
+	announce_pod(pod);
 }
 
 static void release(void *data)

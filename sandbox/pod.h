@@ -22,6 +22,7 @@
 #include "conmon/handler.h"
 #include "proto/cri.pb-c.h"
 #include "sandbox/cgroup_meter.h"
+#include "sandbox/announce.h"
 #include "sandbox/namespaces.h"
 #include "sandbox/net_meter.h"
 #include "sandbox/userns.h"
@@ -46,6 +47,7 @@ struct pod {
 
 	struct cgroup_meter meter;
 	struct net_meter net;
+	enum told told; /* under the announcer's lock */
 
 	struct gate gate;
 
@@ -53,6 +55,8 @@ struct pod {
 	/* under lock */
 	bool ready;
 	bool stopped; /* network, namespaces and files are gone */
+	bool down;    /* pause has died by itself */
+	bool visible; /* is or was in the maps: announced */
 	bool removed;
 	struct process pause;
 	struct watch *watch;
@@ -73,6 +77,8 @@ struct pod *pod_unref(struct pod *pod); /* accepts NULL, returns NULL */
 void pod_unrefp(struct pod **pod);
 
 bool pod_ready(struct pod *pod);
+/* As clients see it, in arena. */
+Cri__PodSandboxStatus *pod_status_message(struct pod *pod, struct arena *arena);
 bool pod_host_network(const struct pod *pod);
 /* Has a user namespace of its own: ids in it are not the host's. */
 bool pod_has_userns(const struct pod *pod);

@@ -234,6 +234,7 @@ static int run(void *data, const struct ctx *ctx, char **ret, struct err *err)
 		return -1;
 	}
 	store_add_pod(run->owner, pod);
+	announce_new_pod(pod);
 	*ret = xstrdup(pod->id);
 	return 0;
 }

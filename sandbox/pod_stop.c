@@ -139,6 +139,7 @@ int pod_halt(struct pod *pod, const struct ctx *ctx, struct err *err)
 	lock_take(&pod->lock);
 	pod->stopped = true;
 	lock_drop(&pod->lock);
+	announce_pod(pod);
 	return 0;
 }
 
@@ -182,6 +183,7 @@ static int remove_object(struct pod *pod, const struct ctx *ctx, struct err *err
 	pod->removed = true;
 	lock_drop(&pod->lock);
 	store_remove_pod(pod->owner, pod);
+	announce_pod(pod);
 	return 0;
 }
 

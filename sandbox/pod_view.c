@@ -48,7 +48,7 @@ static Cri__LinuxPodSandboxStatus *linux_status(const struct pod *pod, struct ar
 	return status;
 }
 
-static Cri__PodSandboxStatus *status_of(struct pod *pod, struct arena *arena)
+Cri__PodSandboxStatus *pod_status_message(struct pod *pod, struct arena *arena)
 {
 	const Cri__PodSandboxConfig *config = pod->config;
 	Cri__PodSandboxStatus *status = message_new(arena, &cri__pod_sandbox_status__descriptor);
@@ -93,7 +93,7 @@ int pod_status(struct sandboxes *sandboxes, const char *id, bool verbose, struct
 
 	if (store_find_pod(sandboxes, id, &pod, err) < 0)
 		return -1;
-	ret->status = status_of(pod, arena);
+	ret->status = pod_status_message(pod, arena);
 	if (!verbose)
 		return 0;
 	struct map_entry **entries = arena_array(arena, 1, sizeof(*entries));

@@ -150,7 +150,9 @@ static void restore_pod(struct sandboxes *owner, const char *id)
 		return;
 	}
 	revive_pod(pod, &state);
+	pod->down = !pod->ready;
 	store_add_pod(owner, pod);
+	announce_old_pod(pod);
 }
 
 /* ---- containers ---- */
@@ -297,7 +299,9 @@ static void restore_container(struct sandboxes *owner, const char *id)
 	}
 	revive_container(container, &state);
 	container_end_old_execs(container);
+	container->ran = container->started_at > 0;
 	store_add_container(owner, container);
+	announce_old_container(container);
 }
 
 static int check_versions(int dir, const struct strv *ids, const char *kind, struct err *err)

@@ -121,6 +121,8 @@ struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct
 	sandboxes->handlers = options->handlers;
 	sandboxes->loop = options->loop;
 	sandboxes->pool = options->pool;
+	sandboxes->listener = options->listener;
+	announcer_init(&sandboxes->announcer);
 	sandboxes->flights = flights_new(options->pool);
 	sandboxes->seccomps = seccomps_new(options->config);
 	sandboxes->cdi = cdi_new(options->config);
@@ -179,6 +181,7 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 	map_done(&sandboxes->pod_names);
 	map_done(&sandboxes->container_names);
 	lock_done(&sandboxes->lock);
+	announcer_done(&sandboxes->announcer);
 	cgroups_free(sandboxes->cgroups);
 	seccomps_free(sandboxes->seccomps);
 	cdi_free(sandboxes->cdi);

@@ -30,6 +30,18 @@
 
 struct sandboxes;
 
+/* Who is told what happens to pods and containers, as the CRI's events. All may be NULL. */
+struct sandbox_listener {
+	/* Nothing is made of what nobody wants to hear. Under LOCK_ANNOUNCE, as is event. */
+	bool (*wanted)(void *data);
+	/* In the order in which it happened. It may change the event, whose memory is the arena's, and must
+	 * neither wait nor come back here. */
+	void (*event)(void *data, Cri__ContainerEventResponse *event, struct arena *arena);
+	/* After one or more events, without locks. */
+	void (*flush)(void *data);
+	void *data;
+};
+
 struct sandboxes_options {
 	const struct config *config; /* a reference is taken */
 	struct images *images;
@@ -37,6 +49,7 @@ struct sandboxes_options {
 	struct handlers *handlers;
 	struct loop *loop; /* exits, pause deaths; not yet running */
 	struct pool *pool; /* shared work of joined requests; cleanup */
+	struct sandbox_listener listener;
 };
 
 /* Loads what is on disk, compares it with the kernel, finishes or undoes half-done operations. Objects that

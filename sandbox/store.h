@@ -9,6 +9,7 @@
 #include "base/flight.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "sandbox/announce.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/container.h"
 #include "sandbox/pod.h"
@@ -23,6 +24,8 @@ struct sandboxes {
 	struct handlers *handlers;
 	struct loop *loop;
 	struct pool *pool;
+	struct sandbox_listener listener;
+	struct announcer announcer;
 	struct flights *flights;
 	struct cgroups *cgroups;
 	struct seccomps *seccomps;

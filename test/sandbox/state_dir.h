@@ -24,6 +24,7 @@ struct state_dir {
 	char boot_id[64];
 	struct config *config;
 	struct arena *arena; /* of answers */
+	struct sandbox_listener listener;
 	/* while open */
 	struct loop *loop;
 	struct pool *pool;
@@ -96,7 +97,7 @@ static inline struct state_dir *state_dir_new(void)
 
 static inline int state_dir_try_open(struct state_dir *state, struct err *err)
 {
-	struct sandboxes_options options = { .config = state->config };
+	struct sandboxes_options options = { .config = state->config, .listener = state->listener };
 
 	state->loop = options.loop = loop_new(err);
 	state->pool = options.pool = pool_new(&(struct pool_options){
