@@ -3,7 +3,9 @@
  * share. The event of the one that was sent starts the next.
  *
  * While a feed is started and not over it holds a reference to its call and stands in calls->feeds. The call
- * holds one to the feed until it dies, so either may be reached from the other's events.
+ * holds one to the feed until it dies, so either may be reached from the other's events. A feed whose client
+ * has fallen behind is over, but lingers: the message that is being sent goes out whole, since a Go client
+ * that finds half of one does not look at the status behind it.
  */
 #include "server/grpc/feed.h"
 
@@ -29,6 +31,7 @@ struct feed {
 	struct list queue; /* struct waiting */
 	size_t count, bytes;
 	bool started, sending, fell_behind;
+	bool lingers; /* over, but its last message and the status wait for the client */
 	bool ending, over;
 	struct err end; /* with ending, or over before the start; RPC_OK: none */
 };
@@ -75,7 +78,8 @@ void feed_unrefp(struct feed **feed)
 
 /* ---- over ---- */
 
-enum ending { BY_STATUS, BY_CUT, BY_CLIENT };
+/* BY_DELAYED_CUT: behind the message that is being sent. */
+enum ending { BY_STATUS, BY_CUT, BY_DELAYED_CUT, BY_CLIENT };
 
 static void record_end(const struct call *call, const struct err *err)
 {
@@ -96,12 +100,19 @@ static void unlist(struct feed *feed)
 	lock_drop(&calls->lock);
 }
 
+/* Of a started one whose stream is over. */
+static void release(struct feed *feed)
+{
+	unlist(feed);
+	call_unref(feed->call);
+}
+
 /* The only way out of a started feed; once. One that is about to start hears of it there. err NULL: OK. */
 static void finish(struct feed *feed, enum ending how, const struct err *err)
 {
 	struct call *call = feed->call;
 	struct err status = { 0 };
-	bool first;
+	bool first, lingers;
 
 	if (err)
 		status = *err;
@@ -110,21 +121,30 @@ static void finish(struct feed *feed, enum ending how, const struct err *err)
 	if (!feed->started)
 		feed->end = status;
 	feed->over = true;
+	lingers = first && how == BY_DELAYED_CUT && feed->sending;
+	if (lingers) {
+		feed->lingers = true;
+		call_ref(call); /* feed_closed() may come at once */
+		feed->end = status;
+	}
 	clear_locked(feed);
 	lock_drop(&feed->lock);
 	if (!first)
 		return;
-	unlist(feed);
 	if (feed->options.closed)
 		feed->options.closed(feed->options.data);
-	if (err)
+	if (err && !lingers)
 		call_settle(call, &status);
 	record_end(call, err ? &status : NULL);
-	if (how == BY_CUT)
+	if (lingers) { /* on_sent() goes on */
+		call_unref(call);
+		return;
+	}
+	if (how == BY_CUT || how == BY_DELAYED_CUT)
 		call_cut(call, &status);
 	else if (how == BY_STATUS)
 		call_finish(call, NULL, err ? &status : NULL);
-	call_unref(call);
+	release(feed);
 }
 
 bool feed_started(struct feed *feed)
@@ -139,7 +159,33 @@ bool feed_started(struct feed *feed)
 
 void feed_closed(struct feed *feed)
 {
-	finish(feed, BY_CLIENT, NULL);
+	bool lingered;
+
+	lock_take(&feed->lock);
+	lingered = feed->lingers;
+	feed->lingers = false;
+	lock_drop(&feed->lock);
+	if (lingered)
+		release(feed);
+	else
+		finish(feed, BY_CLIENT, NULL);
+}
+
+/* One that is over for all but its client: the status is not waited for any longer. */
+static void cut_lingering(struct feed *feed, const struct err *err)
+{
+	struct call *call = NULL;
+
+	lock_take(&feed->lock);
+	if (feed->lingers) {
+		call = feed->call; /* held until feed_closed() */
+		call_ref(call);
+	}
+	lock_drop(&feed->lock);
+	if (!call)
+		return;
+	call_cut(call, err);
+	call_unref(call);
 }
 
 void feed_end(struct feed *feed, const struct err *err)
@@ -176,6 +222,7 @@ void feeds_stop(struct calls *calls)
 
 	err_set(&err, RPC_UNAVAILABLE, "crispd is shutting down");
 	while ((feed = take_listed(calls))) {
+		cut_lingering(feed, &err);
 		finish(feed, BY_CUT, &err);
 		feed_unref(feed);
 	}
@@ -183,15 +230,23 @@ void feeds_stop(struct calls *calls)
 
 /* ---- sending ---- */
 
-static void on_sent(struct call_event *event, bool ok UNUSED)
+/* One that lingered is cut off here, behind its last message. */
+static void on_sent(struct call_event *event, bool ok)
 {
 	struct call *call = call_of_event(event);
 	struct feed *feed = list_entry(event, struct feed, sent);
+	bool lingers;
+	struct err end;
 
 	lock_take(&feed->lock);
 	feed->sending = false;
+	lingers = feed->lingers;
+	end = feed->end;
 	lock_drop(&feed->lock);
-	feed_flush(feed); /* a send that failed is followed by the close event */
+	if (!lingers)
+		feed_flush(feed); /* a send that failed is followed by the close event */
+	else if (ok)
+		call_cut(call, &end);
 	call_unref(call);
 }
 
@@ -244,7 +299,7 @@ void feed_flush(struct feed *feed)
 		err_set(&err, RPC_RESOURCE_EXHAUSTED,
 			"the client reads too slowly: more than %zu messages or %zu bytes wait for it",
 			feed->options.count_max, feed->options.bytes_max);
-		finish(feed, BY_CUT, &err);
+		finish(feed, BY_DELAYED_CUT, &err);
 	} else if (ended) {
 		finish(feed, BY_STATUS, err.code == RPC_OK ? NULL : &err);
 	}

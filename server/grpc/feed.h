@@ -2,9 +2,10 @@
  * A streamed answer that goes on after its handler has returned, and takes no thread: messages are put in
  * from anywhere and sent one after the other, as fast as the client reads.
  *
- * What waits is bounded. A client that falls behind by more is cut off with RESOURCE_EXHAUSTED, and never
- * holds up whoever puts in. The stream is over when the client has gone, the call's deadline has passed,
- * crispd shuts down (UNAVAILABLE), the client fell behind, or feed_end() was called.
+ * What waits is bounded. A client that falls behind by more is cut off with RESOURCE_EXHAUSTED, which it
+ *finds behind the last message it was being sent, and never holds up whoever puts in. The stream is over when
+ *the client has gone, the call's deadline has passed, crispd shuts down (UNAVAILABLE), the client fell
+ *behind, or feed_end() was called.
  *
  * A handler makes a feed, lists it where messages come from, starts it and returns 0:
  *

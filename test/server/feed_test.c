@@ -255,6 +255,28 @@ static void test_stalled(void **data)
 	assert_int_equal(atomic_load(&closed_count), 1);
 }
 
+/* Cut off, it still has a message that it does not take: it does not hold up the end of crispd. */
+static void test_stalled_at_the_end(void **data)
+{
+	struct state *state = *data;
+	struct client *stalled = client_new(fixture_socket(state->fixture), false);
+	struct client_call *idle = listen_on(stalled, RUNTIME("GetContainerEvents"));
+	struct client_answer answer;
+
+	for (int i = 0; i < CLIENT_MESSAGES_MAX && !atomic_load(&closed_count); i++) {
+		CLEANUP(freep) char *id = large_id(i);
+
+		publish(id);
+	}
+	await(&closed_count, 1);
+	assert_true(answers(stalled)); /* reads the socket, but not that stream */
+	assert_true(fixture_stop(state->fixture, 0, 60 * NS_PER_SEC));
+	client_finish(idle, &answer);
+	assert_int_not_equal(answer.code, RPC_OK);
+	client_answer_done(&answer);
+	client_free(stalled);
+}
+
 /* The same flood, read: nothing is lost, because the puts wait for their reader. */
 static void test_back_pressure(void **data)
 {
@@ -378,9 +400,10 @@ static void test_shutdown(void **data)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FEEDS(test_order),         FEEDS(test_stalled),    FEEDS(test_back_pressure),
-		FEEDS(test_client_goes),   FEEDS(test_deadline),   FEEDS(test_error),
-		FEEDS(test_handler_fails), FEEDS(test_late_start), FEEDS(test_shutdown),
+		FEEDS(test_order),         FEEDS(test_stalled),       FEEDS(test_stalled_at_the_end),
+		FEEDS(test_back_pressure), FEEDS(test_client_goes),   FEEDS(test_deadline),
+		FEEDS(test_error),         FEEDS(test_handler_fails), FEEDS(test_late_start),
+		FEEDS(test_shutdown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
