@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "sandbox/userns.h"
+#include "server/events.h"
 
 #define POOL_IDLE NS_PER_SEC
 
@@ -49,6 +50,10 @@ static int open_sandboxes(struct service *service, struct loop *loop, struct err
 		.pool = service->sandbox_pool,
 	};
 
+	if (service->config->runtime.enable_pod_events) {
+		service->events = events_new();
+		options.listener = events_listener(service->events);
+	}
 	service->sandboxes = sandboxes_open(&options, err);
 	if (!service->sandboxes)
 		return err_prefix(err, "pods and containers");
@@ -156,6 +161,7 @@ struct service *service_close(struct service *service)
 	pool_free(service->sandbox_pool); /* its tasks use all that follows */
 	if (service->sandboxes)
 		sandboxes_free(service->sandboxes);
+	events_free(service->events);
 	if (service->network)
 		network_free(service->network);
 	if (service->images)

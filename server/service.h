@@ -21,13 +21,16 @@
 #include "sandbox/sandboxes.h"
 #include "server/streaming/streaming.h"
 
+struct events;
+
 struct service {
 	struct handlers *handlers;
 	struct images *images;
 	struct network *network;
 	struct sandboxes *sandboxes;
 	struct streaming *streaming;
-	bool user_namespaces; /* this kernel has them, with idmapped layers; as read at the start */
+	struct events *events; /* NULL: not offered */
+	bool user_namespaces;  /* this kernel has them, with idmapped layers; as read at the start */
 
 	struct pool *image_pool,
 		*sandbox_pool; /* work that calls wait for, apart from the calls' own workers */

@@ -56,14 +56,14 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
 	struct endpoint *endpoint = data;
 	struct str text = STR_INIT;
 
-	if (!*state) { /* the headers are there, the body is not */
+	if (!*state) { /* the headers are there, a body is not */
+		if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+			return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET is needed\n");
 		*state = endpoint;
 		return MHD_YES;
 	}
 	if (*body_len)
 		return MHD_NO;
-	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-		return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET is needed\n");
 	if (strcmp(path, "/metrics") != 0)
 		return refuse(connection, MHD_HTTP_NOT_FOUND, "metrics are at /metrics\n");
 	endpoint->options.write(endpoint->options.data, &text);

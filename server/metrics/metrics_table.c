@@ -4,7 +4,9 @@
 #include "cni/plugin.h"
 #include "conmon/verb.h"
 #include "image/pull_metrics.h"
+#include "sandbox/announce.h"
 #include "sandbox/sandbox_metrics.h"
+#include "server/events.h"
 #include "server/metrics/rpc_metrics.h"
 #include "server/metrics/sample.h"
 #include "server/trace/tracer.h"
@@ -36,7 +38,10 @@ struct metric *const metrics_table[] = {
 	&metric_pulls_skipped_bytes,
 	&metric_pulls_layer_size,
 	&metric_layer_reuse,
-	/* traces */
+	/* events and traces */
+	&metric_events,
+	&metric_events_subscribers,
+	&metric_events_dropped,
 	&metric_spans_sent,
 	&metric_spans_dropped,
 	/* the process */

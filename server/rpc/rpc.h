@@ -60,6 +60,7 @@ extern const struct rpc rpc_stream_pod_sandbox_stats;
 extern const struct rpc rpc_list_metric_descriptors;
 extern const struct rpc rpc_list_pod_sandbox_metrics;
 extern const struct rpc rpc_stream_pod_sandbox_metrics;
+extern const struct rpc rpc_get_container_events;
 extern const struct rpc rpc_update_runtime_config;
 extern const struct rpc rpc_update_pod_sandbox_resources;
 extern const struct rpc rpc_status;

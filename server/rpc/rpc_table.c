@@ -43,6 +43,10 @@ const struct rpc *const rpc_table[] = {
 	&rpc_list_metric_descriptors,
 	&rpc_list_pod_sandbox_metrics,
 	&rpc_stream_pod_sandbox_metrics,
+	&rpc_get_container_events,
+	&rpc_unimplemented[RPC_LIST_METRIC_DESCRIPTORS],
+	&rpc_unimplemented[RPC_LIST_POD_SANDBOX_METRICS],
+	&rpc_unimplemented[RPC_STREAM_POD_SANDBOX_METRICS],
 	&rpc_runtime_config,
 	&rpc_update_pod_sandbox_resources,
 
