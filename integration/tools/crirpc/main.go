@@ -8,6 +8,7 @@
 // -body HEX as the whole body of the HTTP/2 request. -gzip compresses the message; -claim NAME only says that it is
 // compressed so.
 // A streamed answer is as many lines of JSON as there were messages; -pace TIME is waited before each is read.
+// -header KEY=VALUE adds metadata to the call.
 // -n N sends the call N times at once, each on a connection of its own; "CODE JSON" is printed for each, in the order of
 // the answers, and nothing else.
 // After every call a Version is sent on the same connection, and "connection: survived" or "connection: lost ..."
@@ -30,6 +31,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -51,6 +53,7 @@ var (
 	async    = flag.Duration("cancel", 0, "cancel the call after this time")
 	pace     = flag.Duration("pace", 0, "wait so long before each message of a stream is read")
 	crowd    = flag.Int("n", 1, "send so many calls at once")
+	header   = flag.String("header", "", "KEY=VALUE to be sent as metadata")
 )
 
 // bytesCodec passes byte slices through, so that the message can be anything at all.
@@ -154,6 +157,9 @@ func invoke(conn *grpc.ClientConn, path string, body []byte) ([]byte, error) {
 	defer cancel()
 	if *async > 0 {
 		time.AfterFunc(*async, cancel)
+	}
+	if key, value, ok := strings.Cut(*header, "="); ok {
+		ctx = metadata.AppendToOutgoingContext(ctx, key, value)
 	}
 	var reply []byte
 	options := []grpc.CallOption{grpc.ForceCodec(bytesCodec{}), grpc.MaxCallSendMsgSize(1 << 30),
