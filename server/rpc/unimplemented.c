@@ -15,8 +15,4 @@ const struct rpc rpc_unimplemented[RPC_UNIMPLEMENTED_COUNT] = {
 	[RPC_CHECKPOINT_CONTAINER] = RUNTIME("CheckpointContainer"),
 	[RPC_CHECKPOINT_POD] = RUNTIME("CheckpointPod"),
 	[RPC_RESTORE_POD] = RUNTIME("RestorePod"),
-	[RPC_GET_CONTAINER_EVENTS] = RUNTIME("GetContainerEvents"),
-	[RPC_LIST_METRIC_DESCRIPTORS] = RUNTIME("ListMetricDescriptors"),
-	[RPC_LIST_POD_SANDBOX_METRICS] = RUNTIME("ListPodSandboxMetrics"),
-	[RPC_STREAM_POD_SANDBOX_METRICS] = RUNTIME("StreamPodSandboxMetrics"),
 };
