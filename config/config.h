@@ -64,6 +64,7 @@ struct config_runtime {           /* [crisp.runtime.runtimes.NAME] */
 	struct config_strings monitor_env;         /* KEY=VALUE */
 	struct config_strings allowed_annotations; /* exact annotation keys handed to the runtime */
 	bool privileged_without_host_devices;
+	const char *monitor_cgroup; /* "": crispd's own; "/path" (cgroupfs), "x.slice" (systemd) */
 };
 
 struct config_runtimes {             /* [crisp.runtime] */

@@ -143,6 +143,13 @@ const char *rule_annotation(const char *text)
 	return *text && str_is_printable(text) && !strchr(text, ' ') ? NULL : "is not an annotation's key";
 }
 
+const char *rule_cgroup(const char *text)
+{
+	if (*text != '/' && !str_has_suffix(text, ".slice"))
+		return "is neither a cgroup's path nor a slice";
+	return *text == '/' ? rule_path(text) : NULL;
+}
+
 const char *rule_registry(const char *text)
 {
 	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:[]";

@@ -270,6 +270,9 @@ static const struct config_key one_runtime_keys[] = {
 	  "Pod annotations handed on to the runtime: exact keys.", .rule = rule_annotation },
 	{ "privileged_without_host_devices", CONFIG_BOOL, OFFSET(privileged_without_host_devices), "false",
 	  "Whether privileged containers do without the host's devices." },
+	{ "monitor_cgroup", CONFIG_STRING, OFFSET(monitor_cgroup), "\"\"",
+	  "Where conmon runs: a cgroup's path (cgroup_manager \"cgroupfs\") or a slice (\"systemd\"); empty: where crispd runs.\n"
+	  "Never the pod's own, whose memory limit would reach it.", .may_be_empty = true, .rule = rule_cgroup },
 };
 /* clang-format on */
 

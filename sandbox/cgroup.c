@@ -325,8 +325,9 @@ static int make_component(const struct cgroup_hierarchy *hierarchy, int dir, con
 }
 
 /* hands_down: only on pure v2. In the hybrid view the unified hierarchy just groups processes, and handing
- * down the odd controller that v1 left it would forbid processes in the cgroups above. */
-static int make_in(const struct cgroup_hierarchy *hierarchy, const char *path, bool hands_down,
+ * down the odd controller that v1 left it would forbid processes in the cgroups above. leaf: path itself does
+ * not, so that it may have processes. */
+static int make_in(const struct cgroup_hierarchy *hierarchy, const char *path, bool hands_down, bool leaf,
 		   struct err *err)
 {
 	CLEANUP(strv_done) struct strv names = STRV_INIT;
@@ -351,8 +352,16 @@ static int make_in(const struct cgroup_hierarchy *hierarchy, const char *path, b
 		fd_close(dir);
 		dir = child;
 	}
-	if (hands_down)
+	if (hands_down && !leaf)
 		delegate(dir);
+	return 0;
+}
+
+static int make_everywhere(const struct cgroups *cgroups, const char *path, bool leaf, struct err *err)
+{
+	for (size_t i = 0; i < cgroups->len; i++)
+		if (make_in(&cgroups->items[i], path, cgroups->view == CGROUP_VIEW_V2, leaf, err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -361,10 +370,12 @@ int cgroup_make(const struct cgroups *cgroups, const char *path, struct err *err
 	assert(path[0] == '/');
 	if (cgroup_path_is_slice(path))
 		return cgroup_exists(cgroups, path) ? 0 : cgroup_systemd_start(base_of(path), err);
-	for (size_t i = 0; i < cgroups->len; i++)
-		if (make_in(&cgroups->items[i], path, cgroups->view == CGROUP_VIEW_V2, err) < 0)
-			return -1;
-	return 0;
+	return make_everywhere(cgroups, path, false, err);
+}
+
+int cgroup_make_leaf(const struct cgroups *cgroups, const char *path, struct err *err)
+{
+	return make_everywhere(cgroups, path, true, err);
 }
 
 int cgroup_open(const struct cgroups *cgroups, const char *path, struct err *err)

@@ -61,10 +61,15 @@ char *cgroup_runtime_path(const char *pod_path, const char *id);
  * success. A controller that cannot be handed down is left out silently: the OCI runtime tells when a limit
  * needs it. */
 int cgroup_make(const struct cgroups *cgroups, const char *path, struct err *err) MUST_CHECK;
+/* The same for one (no slice) that processes are put into, not further cgroups. */
+int cgroup_make_leaf(const struct cgroups *cgroups, const char *path, struct err *err) MUST_CHECK;
 /* A directory fd for CLONE_INTO_CGROUP (struct command's cgroup). FAILED_PRECONDITION when the view is not
  * v2. */
 int cgroup_open(const struct cgroups *cgroups, const char *path, struct err *err) MUST_CHECK;
 bool cgroup_exists(const struct cgroups *cgroups, const char *path);
+
+/* Puts a process into path (not a slice), in every hierarchy; its children stay where they are. */
+int cgroup_move(const struct cgroups *cgroups, const char *path, pid_t pid, struct err *err) MUST_CHECK;
 
 /* Is the process in path or below, in all hierarchies that limit something (memory, cpu, pids, devices)?
  * INTERNAL, naming where it is instead, when not; UNAVAILABLE when it has ended. */

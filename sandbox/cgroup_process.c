@@ -39,6 +39,22 @@ static bool limits_something(const struct cgroups *cgroups, const char *controll
 	return false;
 }
 
+int cgroup_move(const struct cgroups *cgroups, const char *path, pid_t pid, struct err *err)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", (int)pid);
+	for (size_t i = 0; i < cgroups->len; i++) {
+		CLEANUP(fd_closep) int dir = cgroup_hierarchy_open(&cgroups->items[i], path);
+
+		if (dir < 0)
+			return err_errno(err, "open cgroup %s", path);
+		if (file_write_virtual(dir, "cgroup.procs", number, err) < 0)
+			return err_prefix(err, "move process %s to cgroup %s", number, path);
+	}
+	return 0;
+}
+
 int cgroup_check_process(const struct cgroups *cgroups, const char *path, pid_t pid, struct err *err)
 {
 	CLEANUP(freep) char *name = xasprintf("/proc/%d/cgroup", (int)pid);

@@ -154,6 +154,22 @@ int cgroup_systemd_start(const char *name, struct err *err)
 	return wait_job(&bus, reply, name, err);
 }
 
+int cgroup_systemd_scope(const char *name, const char *slice, pid_t pid, struct err *err)
+{
+	CLEANUP(bus_done) struct bus bus = { 0 };
+	CLEANUP(message_unrefp) sd_bus_message *reply = NULL;
+	CLEANUP(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+
+	if (bus_open(&bus, err) < 0)
+		return -1;
+	if (sd_bus_call_method(bus.bus, SERVICE, PATH, MANAGER, "StartTransientUnit", &error, &reply,
+			       "ssa(sv)a(sa(sv))", name, "fail", 4, "Description", "s", "A monitor of crisp",
+			       "DefaultDependencies", "b", 0, "Slice", "s", slice, "PIDs", "au", 1,
+			       (uint32_t)pid, 0) < 0)
+		return call_failed(&error, name, err);
+	return wait_job(&bus, reply, name, err);
+}
+
 int cgroup_systemd_stop(const char *name, struct err *err)
 {
 	CLEANUP(bus_done) struct bus bus = { 0 };

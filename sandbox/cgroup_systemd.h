@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -21,6 +22,9 @@ int cgroup_systemd_check(struct err *err) MUST_CHECK;
 /* name: "a-b.slice". Existing is success, and absent for stop. UNAVAILABLE when the bus cannot be reached. */
 int cgroup_systemd_start(const char *name, struct err *err) MUST_CHECK;
 int cgroup_systemd_stop(const char *name, struct err *err) MUST_CHECK;
+
+/* A scope around a process that is there; it ends with the process. name: "x.scope". */
+int cgroup_systemd_scope(const char *name, const char *slice, pid_t pid, struct err *err) MUST_CHECK;
 
 struct cgroup_property {
 	const char *name; /* "MemoryMax" */

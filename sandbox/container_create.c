@@ -23,6 +23,7 @@
 #include "sandbox/container.h"
 #include "sandbox/image_mounts.h"
 #include "sandbox/log_place.h"
+#include "sandbox/monitor_cgroup.h"
 #include "sandbox/pod_check.h"
 #include "sandbox/pod_files.h"
 #include "sandbox/store.h"
@@ -267,6 +268,7 @@ static int start_monitor(struct container *container, const struct image *image,
 			 struct err *err)
 {
 	CLEANUP(monitor_started_done) struct monitor_started started = { PROCESS_INIT, PROCESS_INIT };
+	CLEANUP(fd_closep) int cgroup = -1;
 	struct monitor_spec spec;
 	struct spec_input input;
 
@@ -274,7 +276,11 @@ static int start_monitor(struct container *container, const struct image *image,
 	input.image = &image->config;
 	container_monitor_spec(container, &spec);
 	spec.program = spec_program(&input);
-	if (monitor_create(&spec, ctx, &started, err) < 0)
+	if (monitor_cgroup_open(container, &cgroup, err) < 0)
+		return -1;
+	spec.cgroup = cgroup;
+	if (monitor_create(&spec, ctx, &started, err) < 0 ||
+	    monitor_cgroup_enter(container, &started.monitor, err) < 0)
 		return -1;
 	lock_take(&container->lock);
 	container->init = started.container;

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "sandbox/pause.h"
 #include "sandbox/cgroup_systemd.h"
+#include "sandbox/monitor_cgroup.h"
 #include "sandbox/store.h"
 
 enum { RETRY_SECONDS = 10 };
@@ -91,7 +92,8 @@ static int open_parts(struct sandboxes *sandboxes, struct err *err)
 	if (open_dirs(sandboxes, err) < 0 || read_boot_id(&sandboxes->boot_id, err) < 0 ||
 	    pause_find(&sandboxes->pause_path, err) < 0)
 		return -1;
-	if (sandboxes->config->runtime.cgroup_manager == CONFIG_SYSTEMD && cgroup_systemd_check(err) < 0)
+	if (monitor_cgroup_check(sandboxes->config, err) < 0 ||
+	    (sandboxes->config->runtime.cgroup_manager == CONFIG_SYSTEMD && cgroup_systemd_check(err) < 0))
 		return -1;
 	sandboxes->cgroups = cgroups_open(NULL, err);
 	if (!sandboxes->cgroups)

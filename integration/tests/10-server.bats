@@ -95,6 +95,18 @@ runtime_condition() {
 	like "$output" "bad.toml:3"
 }
 
+@test "a monitor_cgroup that the cgroup manager has not: refused at the start" {
+	only_crisp
+	local manager wrong
+	manager=$(cgroup_manager)
+	wrong=$([ "$manager" = systemd ] && echo /crisp-monitors || echo crisp-monitors.slice)
+	sed "s|^\[crisp.runtime.runtimes.runc\]|&\nmonitor_cgroup = \"$wrong\"|; s|/run/crisp\"|$BATS_TEST_TMPDIR/run\"|; s|\"$CRISP_ROOT\"|\"$BATS_TEST_TMPDIR/root\"|; s|$SERVER_SOCKET|$BATS_TEST_TMPDIR/s|" \
+		"$WORK/crisp.toml" >"$BATS_TEST_TMPDIR/wrong.toml"
+	run timeout 20 "$CRISPD" --config "$BATS_TEST_TMPDIR/wrong.toml" --config-dir "$BATS_TEST_TMPDIR"
+	[ "$status" -eq 1 ]
+	like "$output" "runtimes.runc: monitor_cgroup:"
+}
+
 @test "crispd config prints what is in force, and can be read back" {
 	only_crisp
 	"$CRISPD" --config "$WORK/crisp.toml" --config-dir "$WORK/crisp.toml.d" config >"$BATS_TEST_TMPDIR/printed.toml"

@@ -3,6 +3,8 @@
 
 load ../lib/helper
 
+if [ "${CRISP_VIEW:-}" = systemd ]; then MONITORS=crispmonitors.slice; else MONITORS=/crisp-monitors; fi
+
 setup_file() {
 	suite_start
 	[ "$CRISP_SERVER" = crispd ] || return 0
@@ -47,6 +49,9 @@ odd_runtime() {
 		runtime_timeout = "$((4 * CRISP_SLOW))s"
 		[crisp.runtime.runtimes.odd]
 		runtime_path = "$WORK/$HANDLER"
+		[crisp.runtime.runtimes.apart]
+		runtime_path = "$real"
+		monitor_cgroup = "$MONITORS"
 		[crisp.runtime.runtimes.absent]
 		runtime_path = "$WORK/no-such-runtime"
 	END
@@ -149,6 +154,32 @@ exec_request() { # ID SECONDS ARGUMENT...
 	container=$(run_container "$POD" here one)
 	like "$(cat "/proc/$(init_of "$container")/cgroup")" "${CGROUP_PARENT#/}"
 	unlike "$(cat "/proc/$(monitor_of "$container")/cgroup")" "${CGROUP_PARENT#/}"
+}
+
+@test "[10] monitor_cgroup: the monitor is there, the container is not, and it can be stopped and removed" {
+	only_crisp
+	local pod container monitor line
+	pod=$(crictl runp --runtime apart "$(pod_file apart)")
+	container=$(run_container "$pod" apart one)
+	monitor=$(monitor_of "$container")
+	if [ "$CRISP_VIEW" = systemd ]; then
+		like "$(cat "/proc/$monitor/cgroup")" "/$MONITORS/crisp-conmon-$container.scope"
+	else
+		# in every hierarchy that this view has
+		for line in $(find /sys/fs/cgroup -name "${MONITORS#/}" -type d); do
+			is "$(cat "$line/cgroup.procs")" "$monitor" "$line"
+		done
+		[ -n "$line" ]
+	fi
+	unlike "$(cat "/proc/$(init_of "$container")/cgroup")" "${MONITORS#/}"
+	is "$(in_container "$container" echo alive)" alive
+	crictl rmp -f "$pod" >/dev/null
+	within 5 gone "$monitor"
+	if [ "$CRISP_VIEW" = systemd ]; then
+		systemctl stop "$MONITORS"
+	else
+		find /sys/fs/cgroup -name "${MONITORS#/}" -type d -exec rmdir {} +
+	fi
 }
 
 @test "[10] out of memory beside the monitor: OOMKilled, and the monitor told it" {
@@ -295,6 +326,6 @@ mute_filesystem() {
 
 @test "nothing is left behind" {
 	rm -f "$WORK/mute.mounted" "$WORK/frozen.img"
-	rmdir /run/crisp/odd # the runtime's own folder, which stays while there is a handler of that name
+	rmdir /run/crisp/odd /run/crisp/apart # the runtime's own folder, which stays while there is a handler of that name
 	census_is_clean
 }

@@ -100,6 +100,7 @@ static void check_defaults(const struct config *config)
 	assert_int_equal(crun->monitor_env.len, 1);
 	assert_int_equal(crun->allowed_annotations.len, 0);
 	assert_false(crun->privileged_without_host_devices);
+	assert_string_equal(crun->monitor_cgroup, "");
 	assert_string_equal(config->runtime.runtimes[1].runtime_root, "/run/crisp/runc");
 	assert_ptr_equal(config_find_runtime(config, ""), crun);
 	assert_ptr_equal(config_find_runtime(config, "crun"), crun);
@@ -148,6 +149,7 @@ static const char everything[] =
 	"[crisp.runtime.runtimes.kata]\nruntime_path = \"/usr/bin/kata-runtime\"\nruntime_type = \"oci\"\n"
 	"runtime_root = \"/run/vc\"\nmonitor_path = \"/usr/libexec/conmon\"\nmonitor_env = []\n"
 	"allowed_annotations = [\"io.kubernetes.cri-o.Devices\"]\nprivileged_without_host_devices = true\n"
+	"monitor_cgroup = \"/crisp-monitors\"\n"
 	"[crisp.runtime.runtimes.runc]\nruntime_path = \"/opt/runc\"\n"
 	"[crisp.image]\nglobal_auth_file = \"/etc/auth.json\"\nregistries_conf = \"/etc/r.conf\"\n"
 	"insecure_registries = [\"localhost:5000\", \"[::1]:5000\"]\nmax_parallel_downloads = 1\n"
@@ -203,6 +205,7 @@ static void test_every_key(void **state UNUSED)
 	assert_string_equal(kata->monitor_path, "/usr/libexec/conmon");
 	assert_int_equal(kata->monitor_env.len, 0);
 	assert_true(kata->privileged_without_host_devices);
+	assert_string_equal(kata->monitor_cgroup, "/crisp-monitors");
 	const struct config_runtime *runc = config_find_runtime(config, "runc");
 	assert_string_equal(runc->runtime_path, "/opt/runc");
 	assert_string_equal(runc->runtime_root, "/run/other/runc");
