@@ -132,6 +132,10 @@ struct config_tracing { /* [crisp.tracing] */
 	int64_t tracing_sampling_rate_per_million;
 };
 
+struct config_stats {                               /* [crisp.stats] */
+	struct config_strings included_pod_metrics; /* see config/metric_group.h; none: all */
+};
+
 struct config {
 	const char *root;    /* [crisp] persistent state */
 	const char *runroot; /* volatile state, on tmpfs */
@@ -141,6 +145,7 @@ struct config {
 	struct config_network network;
 	struct config_metrics metrics;
 	struct config_tracing tracing;
+	struct config_stats stats;
 	struct config_strings files; /* what was read, in order */
 };
 

@@ -16,6 +16,7 @@
 #include <sys/un.h>
 
 #include "base/str.h"
+#include "config/metric_group.h"
 #include "config/ulimit.h"
 
 const char *rule_path(const char *text)
@@ -148,6 +149,13 @@ const char *rule_cgroup(const char *text)
 	if (*text != '/' && !str_has_suffix(text, ".slice"))
 		return "is neither a cgroup's path nor a slice";
 	return *text == '/' ? rule_path(text) : NULL;
+}
+
+const char *rule_metric_group(const char *text)
+{
+	return metric_group_set(text) ? NULL
+				      : "is none of all, cpu, disk, diskIO, memory, misc, network, oom, "
+					"pressure, process and spec";
 }
 
 const char *rule_registry(const char *text)

@@ -23,6 +23,7 @@ config_rule rule_image_pattern; /* an image name, "*" for any text */
 config_rule rule_handler;       /* a runtime handler's name */
 config_rule rule_network;       /* "" or a network name: printable, without "/" */
 config_rule rule_runtime_type;  /* "oci" */
+config_rule rule_metric_group;  /* a group of pod metrics, or "all" */
 config_rule rule_collector;     /* a metric's name */
 config_rule rule_cgroup;        /* an absolute path, or a slice's name */
 config_rule rule_endpoint;      /* host:port, or an http or https URL */

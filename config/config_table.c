@@ -227,6 +227,12 @@ static const struct config_key metrics_keys[] = {
 	  "Its private key (PEM).", .may_be_empty = true, .rule = rule_path },
 };
 
+static const struct config_key stats_keys[] = {
+	{ "included_pod_metrics", CONFIG_STRINGS, OFFSET(stats.included_pod_metrics), "[]",
+	  "Which metrics ListPodSandboxMetrics gives: groups of \"cpu\", \"disk\", \"diskIO\", \"memory\", \"misc\", \"network\", \"oom\",\n"
+	  "\"pressure\", \"process\", \"spec\"; empty, or \"all\": all.", .rule = rule_metric_group },
+};
+
 static const struct config_key tracing_keys[] = {
 	{ "enable_tracing", CONFIG_BOOL, OFFSET(tracing.enable_tracing), "false",
 	  "Whether a span of each sampled request is sent to an OpenTelemetry collector." },
@@ -245,6 +251,7 @@ const struct config_section config_sections[] = {
 	{ "crisp.network", "Pod networks: CNI.", network_keys, ARRAY_LEN(network_keys) },
 	{ "crisp.metrics", "Metrics for Prometheus.", metrics_keys, ARRAY_LEN(metrics_keys) },
 	{ "crisp.tracing", "OpenTelemetry traces.", tracing_keys, ARRAY_LEN(tracing_keys) },
+	{ "crisp.stats", "What a kubelet is told of the use of resources.", stats_keys, ARRAY_LEN(stats_keys) },
 };
 const size_t config_sections_len = ARRAY_LEN(config_sections);
 

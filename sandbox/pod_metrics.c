@@ -16,10 +16,16 @@
 struct sheet {
 	struct arena *arena;
 	int64_t at;
-	char **base; /* METRIC_LABELS_BASE label values */
+	char **base;     /* METRIC_LABELS_BASE label values */
+	unsigned groups; /* what is included: 1 << enum metric_group */
 	Cri__Metric **items;
 	size_t len, size;
 };
+
+static bool has_group(const struct sheet *sheet, enum metric_group group)
+{
+	return sheet->groups & (1U << group);
+}
 
 static void put(struct sheet *sheet, enum pod_metric metric, uint64_t value, const char *const *more)
 {
@@ -27,6 +33,8 @@ static void put(struct sheet *sheet, enum pod_metric metric, uint64_t value, con
 	Cri__Metric *item;
 	size_t extra = 0;
 
+	if (!has_group(sheet, row->group))
+		return;
 	while (extra < METRIC_LABELS_MORE && row->labels[extra])
 		extra++;
 	if (sheet->len == sheet->size) {
@@ -160,6 +168,8 @@ static void put_disk(struct sheet *sheet, struct container *container)
 	struct layer_usage layer;
 	struct statvfs fs;
 
+	if (!has_group(sheet, METRIC_GROUP_DISK))
+		return;
 	if (layer_meter_read(container, &layer))
 		put(sheet, METRIC_FS_USAGE, layer.bytes, NULL);
 	if (statvfs(container->owner->config->root, &fs) < 0)
@@ -212,7 +222,7 @@ static void put_network(struct sheet *sheet, struct pod *pod)
 {
 	CLEANUP(freep) struct net_usage *usage = xnew(struct net_usage);
 
-	if (!pod_net_usage(pod, usage))
+	if (!has_group(sheet, METRIC_GROUP_NETWORK) || !pod_net_usage(pod, usage))
 		return;
 	for (size_t i = 0; i < usage->len; i++)
 		if (!usage->links[i].loopback)
@@ -233,7 +243,9 @@ static struct sheet sheet_of(const struct pod *pod, const struct container *cont
 		metadata->name,
 		container ? container->config->metadata->name : "POD",
 	};
-	struct sheet sheet = { .arena = arena, .at = clock_real() };
+	struct sheet sheet = { .arena = arena,
+			       .at = clock_real(),
+			       .groups = metric_groups_of(&pod->owner->config->stats.included_pod_metrics) };
 
 	sheet.base = arena_array(arena, METRIC_LABELS_BASE, sizeof(*sheet.base));
 	for (size_t i = 0; i < METRIC_LABELS_BASE; i++)
@@ -311,13 +323,18 @@ int pods_metrics_each(struct sandboxes *sandboxes, const struct list_sink *sink,
 	return lister_each(&lister, sink, err);
 }
 
-void pods_metrics_describe(struct arena *arena, Cri__ListMetricDescriptorsResponse *ret)
+void pods_metrics_describe(const struct sandboxes *sandboxes, struct arena *arena,
+			   Cri__ListMetricDescriptorsResponse *ret)
 {
+	unsigned groups = metric_groups_of(&sandboxes->config->stats.included_pod_metrics);
+
 	ret->descriptors = arena_array(arena, METRICS, sizeof(*ret->descriptors));
 	for (size_t i = 0; i < METRICS; i++) {
 		const struct pod_metric_row *row = &pod_metric_rows[i];
-		Cri__MetricDescriptor *item = message_new(arena, &cri__metric_descriptor__descriptor);
 
+		if (!(groups & (1U << row->group)))
+			continue;
+		Cri__MetricDescriptor *item = message_new(arena, &cri__metric_descriptor__descriptor);
 		item->name = (char *)row->name;
 		item->help = (char *)row->help;
 		item->label_keys =

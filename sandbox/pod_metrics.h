@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/metric_group.h"
 #include "proto/cri.pb-c.h"
 #include "sandbox/lister.h"
 
@@ -78,6 +79,7 @@ enum pod_metric {
 enum { METRIC_LABELS_BASE = 6, METRIC_LABELS_MORE = 4 };
 
 struct pod_metric_row {
+	enum metric_group group;
 	const char *name, *help;
 	Cri__MetricType type;
 	const char *labels[METRIC_LABELS_MORE]; /* after the base; NULL-terminated where there is room */
@@ -86,8 +88,9 @@ struct pod_metric_row {
 extern const struct pod_metric_row pod_metric_rows[METRICS];
 extern const char *const pod_metric_base_labels[METRIC_LABELS_BASE];
 
-/* The descriptors of all metrics. */
-void pods_metrics_describe(struct arena *arena, Cri__ListMetricDescriptorsResponse *ret);
+/* The descriptors of the metrics that are included. */
+void pods_metrics_describe(const struct sandboxes *sandboxes, struct arena *arena,
+			   Cri__ListMetricDescriptorsResponse *ret);
 /* Those of the ready pods and their running containers. Read files: for workers. */
 void pods_metrics_list(struct sandboxes *sandboxes, struct arena *arena,
 		       Cri__ListPodSandboxMetricsResponse *ret);

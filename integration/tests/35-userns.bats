@@ -178,7 +178,7 @@ pid_of() {
 	is "$(in_container "$container" id -u)" 0
 }
 
-@test "bad mappings, and containers that want others than their pod" {
+@test "[9] bad mappings, and containers that want others than their pod" {
 	local pod json
 	only_crisp
 	pod=$(run_mapped strict)

@@ -1,4 +1,5 @@
 # Requests that are wrong: each is refused with the exact code, on a connection that lives on, and leaves nothing behind.
+# (Rows of the bad-input matrix are named in brackets.)
 
 load ../lib/helper
 load ../lib/refusals
@@ -14,14 +15,14 @@ teardown() { after_test; }
 
 # ---- RunPodSandbox ----
 
-@test "RunPodSandbox: without config or metadata" {
+@test "[1] RunPodSandbox: without config or metadata" {
 	refuses InvalidArgument RunPodSandbox '{}'
 	refuses InvalidArgument RunPodSandbox '{"config": {}}'
 	refuses InvalidArgument RunPodSandbox '{"config": {"metadata": {}}}'
 	refuses InvalidArgument RunPodSandbox "$(pod_request 'del(.config.metadata)')"
 }
 
-@test "RunPodSandbox: an empty name, uid or namespace" {
+@test "[1] RunPodSandbox: an empty name, uid or namespace" {
 	local part
 	for part in name uid namespace; do
 		refuses InvalidArgument RunPodSandbox "$(pod_request ".config.metadata.$part = \"\"")"
@@ -29,7 +30,7 @@ teardown() { after_test; }
 	done
 }
 
-@test "RunPodSandbox: metadata that is too long, binary, or would be more of CNI_ARGS" {
+@test "[1] RunPodSandbox: metadata that is too long, binary, or would be more of CNI_ARGS" {
 	only_crisp
 	local part
 	for part in name uid namespace; do
@@ -40,14 +41,14 @@ teardown() { after_test; }
 	done
 }
 
-@test "RunPodSandbox: an unknown runtime handler" {
+@test "[2] RunPodSandbox: an unknown runtime handler" {
 	refuses InvalidArgument RunPodSandbox "$(pod_request '.runtime_handler = "no-such"')"
 	like "$(rpc_text)" no-such
 	refuses InvalidArgument RunPodSandbox "$(pod_request '.runtime_handler = "../crun"')"
 	crictl_refuses InvalidArgument runp -r no-such "$(pod_file bad)"
 }
 
-@test "RunPodSandbox: a bad hostname" {
+@test "[3] RunPodSandbox: a bad hostname" {
 	local name
 	for name in "$(long 65 a)" a/b 'a\nb' ../a .. -a 'a b' 'a\u0000b' 'ä'; do
 		refuses InvalidArgument RunPodSandbox "$(pod_request ".config.hostname = \"$name\"")"
@@ -55,7 +56,7 @@ teardown() { after_test; }
 	crictl_refuses InvalidArgument runp "$(pod_file bad '.hostname = "a/b"')"
 }
 
-@test "RunPodSandbox: bad ports" {
+@test "[6] RunPodSandbox: bad ports" {
 	local port
 	for port in '{container_port: -1}' '{container_port: 80, host_port: 65536}' '{host_port: 8080}' \
 		'{container_port: 80, host_port: 8080, host_ip: "1.2.3"}' '{container_port: 80, host_port: 8080, protocol: 9}'; do
@@ -65,7 +66,7 @@ teardown() { after_test; }
 		"$(pod_request '.config.port_mappings = [{container_port: 80, host_port: 8080}, {container_port: 81, host_port: 8080}]')"
 }
 
-@test "RunPodSandbox: a host IP of another host" {
+@test "[6] RunPodSandbox: a host IP of another host" {
 	only_crisp
 	local ip
 	for ip in 192.0.2.7 224.0.0.1 2001:db8::7; do
@@ -76,7 +77,7 @@ teardown() { after_test; }
 	run_pod own '.port_mappings = [{container_port: 80, host_port: 18082, host_ip: "127.0.0.1"}]' >/dev/null
 }
 
-@test "RunPodSandbox: a log directory that is a link, or leads over one that anybody may have placed" {
+@test "[7] RunPodSandbox: a log directory that is a link, or leads over one that anybody may have placed" {
 	only_crisp
 	local link=$BATS_TEST_TMPDIR/link shared
 	mkdir "$BATS_TEST_TMPDIR/real"
@@ -91,7 +92,7 @@ teardown() { after_test; }
 	run_pod moved ".log_directory = \"$link/pod\"" >/dev/null
 }
 
-@test "RunPodSandbox: bad DNS, sysctls, log directory and cgroup parent" {
+@test "[4 5 7 8] RunPodSandbox: bad DNS, sysctls, log directory and cgroup parent" {
 	local change
 	for change in '.dns_config = {servers: ["10.0.0.1\nsearch evil"]}' '.dns_config = {searches: ["a\nb"]}' \
 		'.dns_config = {options: [("a" * 1000000)]}' '.linux.sysctls = {"net.ipv4/../../kernel.shmmax": "1"}' \
@@ -104,7 +105,7 @@ teardown() { after_test; }
 
 # ---- CreateContainer, StartContainer ----
 
-@test "CreateContainer: no command, neither in the request nor in the image" {
+@test "[21] CreateContainer: no command, neither in the request nor in the image" {
 	local pod
 	pod=$(run_pod box)
 	remember
@@ -132,7 +133,7 @@ teardown() { after_test; }
 	nothing_made
 }
 
-@test "CreateContainer: a log path that leads elsewhere or is no file" {
+@test "[25] CreateContainer: a log path that leads elsewhere or is no file" {
 	only_crisp
 	local pod path logs=$BATS_TEST_TMPDIR/logs
 	pod=$(run_pod box)
@@ -162,7 +163,7 @@ teardown() { after_test; }
 	refuses NotFound CreateContainer "$(container_request "$pod" '.config.image.image = "registry.k8s.io/never-pulled:1"')"
 }
 
-@test "CreateContainer: in an unknown pod" {
+@test "[26] CreateContainer: in an unknown pod" {
 	pod_file box >/dev/null
 	refuses NotFound CreateContainer "$(container_request "$UNKNOWN" .)"
 	refuses NotFound CreateContainer "$(container_request ../../etc .)"
@@ -172,7 +173,7 @@ teardown() { after_test; }
 	nothing_made
 }
 
-@test "CreateContainer: in a stopped pod" {
+@test "[26] CreateContainer: in a stopped pod" {
 	local pod
 	pod=$(run_pod box)
 	crictl stopp "$pod" >/dev/null
@@ -183,7 +184,7 @@ teardown() { after_test; }
 	nothing_made
 }
 
-@test "StartContainer: twice, and after the exit" {
+@test "[27] StartContainer: twice, and after the exit" {
 	local pod container
 	pod=$(run_pod box)
 	container=$(run_container "$pod" box once)
@@ -237,14 +238,14 @@ each_id_call() {
 	nothing_made
 }
 
-@test "an empty id" {
+@test "[28] an empty id" {
 	only_crisp
 	each_id_call "" InvalidArgument
 }
 
-@test "an unknown id; stop and remove count it as done" { each_id_call "$UNKNOWN"; }
+@test "[28] an unknown id; stop and remove count it as done" { each_id_call "$UNKNOWN"; }
 
-@test "an id that would be a path" {
+@test "[28] an id that would be a path" {
 	run_pod box >/dev/null
 	remember
 	local id
@@ -253,15 +254,15 @@ each_id_call() {
 	done
 }
 
-@test "an id with a NUL byte" {
+@test "[28] an id with a NUL byte" {
 	only_crisp
 	each_id_call '\u0000' InvalidArgument
 	each_id_call "$UNKNOWN"'\u0000' InvalidArgument
 }
 
-@test "an id of 64 KiB" { each_id_call "$(long 65536 a)"; }
+@test "[28] an id of 64 KiB" { each_id_call "$(long 65536 a)"; }
 
-@test "an id with a newline, and one in the wrong case" {
+@test "[28] an id with a newline, and one in the wrong case" {
 	local pod
 	pod=$(run_pod box)
 	remember
@@ -270,7 +271,7 @@ each_id_call() {
 	is "$(pod_field "$pod" .state)" SANDBOX_READY
 }
 
-@test "an ambiguous prefix of container ids" {
+@test "[28] an ambiguous prefix of container ids" {
 	only_crisp
 	local pod id digit i method
 	pod=$(run_pod box)
@@ -290,7 +291,7 @@ each_id_call() {
 
 # ---- ExecSync ----
 
-@test "ExecSync: no command, bad timeouts, too many or too long arguments" {
+@test "[29] ExecSync: no command, bad timeouts, too many or too long arguments" {
 	local pod container id timeout
 	pod=$(run_pod box)
 	container=$(run_container "$pod" box target)
@@ -321,7 +322,7 @@ each_id_call() {
 
 # ---- PullImage ----
 
-@test "PullImage: references that are none" {
+@test "[33] PullImage: references that are none" {
 	local reference
 	refuses InvalidArgument PullImage '{}'
 	refuses InvalidArgument PullImage '{"image": {}}'
@@ -344,12 +345,12 @@ each_id_call() {
 
 # ---- gRPC ----
 
-@test "a message over the limit" {
+@test "[43] a message over the limit" {
 	refuses ResourceExhausted RunPodSandbox "$(pod_request .)" -size $((17 << 20))
 	refuses ResourceExhausted Version '{}' -size $((64 << 20))
 }
 
-@test "an unknown method or service" {
+@test "[43] an unknown method or service" {
 	refuses Unimplemented /runtime.v1.RuntimeService/NoSuch ''
 	refuses Unimplemented /runtime.v1.NoService/Version ''
 	refuses Unimplemented /runtime.v1alpha2.RuntimeService/Version ''
@@ -357,7 +358,7 @@ each_id_call() {
 	refuses Unimplemented / ''
 }
 
-@test "bytes that are no protobuf" {
+@test "[43] bytes that are no protobuf" {
 	only_crisp
 	local bytes
 	# A cut varint, one too long, a length past the end, a wrong wire type, a group, field number 0, wire type 7.
@@ -366,7 +367,7 @@ each_id_call() {
 	done
 }
 
-@test "text that is not UTF-8 or holds NUL" {
+@test "[43] text that is not UTF-8 or holds NUL" {
 	only_crisp
 	# StopPodSandbox's field 1: an overlong slash, a lone surrogate, a bare continuation byte, a cut sequence.
 	local bytes
@@ -377,7 +378,7 @@ each_id_call() {
 	refuses InvalidArgument StopPodSandbox '' -raw 0a03610062
 }
 
-@test "unknown fields are skipped, however deep; groups are refused" {
+@test "[43] unknown fields are skipped, however deep; groups are refused" {
 	only_crisp
 	local bytes=0a00 i
 	for i in {1..50}; do bytes=$(printf '0a%02x%s' $((${#bytes} / 2)) "$bytes"); done
@@ -385,7 +386,7 @@ each_id_call() {
 	refuses Internal Version '' -raw "$(long 2000 b | sed 's/b/fb7c/g')"
 }
 
-@test "compressed messages: good, broken, cut short, in an unknown way, and a bomb" {
+@test "[43] compressed messages: good, broken, cut short, in an unknown way, and a bomb" {
 	only_crisp
 	is "$(rpc_code Version '{"version": "v1"}' -gzip)" OK
 	refuses Internal Version '{"version": "v1"}' -claim gzip
@@ -395,7 +396,7 @@ each_id_call() {
 	refuses ResourceExhausted Version '{}' -gzip -size $((512 << 20))
 }
 
-@test "a body that is no gRPC message" {
+@test "[43] a body that is no gRPC message" {
 	only_crisp
 	local version=/runtime.v1.RuntimeService/Version body pod flag
 	is "$(rpc_code $version '' -body 0000000000)" OK

@@ -94,7 +94,7 @@ reboot() {
 	local mount runtimes
 	mapfile -t runtimes < <(find /run/crisp -mindepth 1 -maxdepth 1 -name '*run*' -printf '%f\n')
 	stop_server KILL
-	pgrep 'conmon|crisp-pause' | xargs -r kill -KILL
+	pgrep 'conmon|crisp-pause' | xargs -r kill -KILL 2>/dev/null || true # one may be ending by itself
 	# A container is killed with its PID namespace, and conmon is not there to reap: the shell that is PID 1 here does.
 	for pid in "$@"; do kill -KILL "$pid" 2>/dev/null || true; done
 	for pid in "$@"; do within 10 not_alive "$pid"; done

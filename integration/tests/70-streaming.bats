@@ -111,7 +111,7 @@ change_size() {
 	done
 }
 
-@test "exec: a client that does not read holds up nobody and is gone when it is killed" {
+@test "[fault 43] exec: a client that does not read holds up nobody and is gone when it is killed" {
 	local id
 	id=$(launch work)
 	"$(crictl_path)" exec "$id" sh -c 'exec yes deaf' 3>&- | sleep 1000 3>&- &
@@ -125,7 +125,7 @@ change_size() {
 
 # ---- what is refused ----
 
-@test "requests that make no sense, and containers and pods that are not there" {
+@test "[31] requests that make no sense, and containers and pods that are not there" {
 	only_crisp
 	local id gone
 	id=$(launch work)
@@ -147,7 +147,7 @@ change_size() {
 	refused FailedPrecondition PortForward "{\"pod_sandbox_id\": \"$POD\"}"
 }
 
-@test "URLs are good once; wrong ones and wrong requests are told" {
+@test "[32] URLs are good once; wrong ones and wrong requests are told" {
 	only_crisp
 	local id url
 	id=$(launch work)
@@ -164,7 +164,7 @@ change_size() {
 	is "$(crictl exec "$id" echo hello)" hello
 }
 
-@test "no more than a thousand requests wait" {
+@test "[32] no more than a thousand requests wait" {
 	only_crisp
 	local id
 	id=$(launch work)
@@ -210,7 +210,7 @@ change_size() {
 	exec 7>&-
 }
 
-@test "attach: a client that does not read holds up neither the container nor its log" {
+@test "[fault 43] attach: a client that does not read holds up neither the container nor its log" {
 	local id log from
 	id=$(launch loud '.command = ["sh", "-c", "while :; do head -c 100000 /dev/zero | tr \"\\0\" a; echo; done"]')
 	"$(crictl_path)" attach "$id" 3>&- | sleep 1000 3>&- &

@@ -55,7 +55,7 @@ upgrade() {
 	is "$(crictl exec "$id" echo hello)" hello
 }
 
-@test "slowloris: a hundred requests that never end do not keep others out" {
+@test "[32] slowloris: a hundred requests that never end do not keep others out" {
 	local id url fds=() fd i
 	id=$(launch work)
 	url=$(exec_url)
@@ -141,7 +141,7 @@ quiet() { # FDS THREADS
 	[ "$(server_fds)" -le "$1" ] && [ "$(server_threads)" -le "$2" ]
 }
 
-@test "${CRISP_SESSIONS:-500} sessions opened and dropped: descriptors, threads, memory and processes are as before" {
+@test "[fault 43] ${CRISP_SESSIONS:-500} sessions opened and dropped: descriptors, threads, memory and processes are as before" {
 	local id fds threads rss count=0
 	id=$(launch work)
 	open_and_drop 100 # what is made once has been made after these

@@ -274,6 +274,23 @@ streamed() {
 	like "$(crictl metricsp)" container_cpu_usage_seconds_total
 }
 
+@test "included_pod_metrics: only the groups that it names are told and described" {
+	local pod names
+	printf '[crisp.stats]\nincluded_pod_metrics = ["process", "network"]\n' >"$WORK/crisp.toml.d/stats.toml"
+	stop_server
+	start_server
+	pod=$(run_pod here)
+	run_container "$pod" here one >/dev/null
+	names=$(ask ListPodSandboxMetrics '{}' '[.podMetrics[] | .metrics[], .containerMetrics[].metrics[] | .name] | unique | join(" ")')
+	rm "$WORK/crisp.toml.d/stats.toml"
+	like "$names" "^container_network_[a-z_ ]* container_processes"
+	names="$names $(ask ListMetricDescriptors '{}' '[.descriptors[].name] | unique | join(" ")')"
+	like "$names" container_threads_max
+	unlike "$names" "cpu|memory|fs_|oom"
+	stop_server
+	start_server
+}
+
 @test "descriptors that polls keep are given back with the pods" {
 	local before pod i
 	settled() { [ "$(descriptors)" -le "$before" ]; }

@@ -5,11 +5,12 @@
 #include "sandbox/pod_metrics.h"
 #include "server/grpc/call.h"
 #include "server/rpc/rpc.h"
+#include "server/service.h"
 
 static int list_metric_descriptors(struct call *call, const void *message UNUSED, void *answer,
 				   struct err *err UNUSED)
 {
-	pods_metrics_describe(call_arena(call), answer);
+	pods_metrics_describe(call_service(call)->sandboxes, call_arena(call), answer);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "config/config.h"
+#include "config/metric_group.h"
 
 /* Loads DIR/crisp.toml with DIR/crisp.toml.d. */
 static int load(const struct scratch *scratch, struct config **ret, struct err *err)
@@ -90,6 +91,7 @@ static void check_defaults(const struct config *config)
 	assert_false(config->tracing.enable_tracing);
 	assert_string_equal(config->tracing.tracing_endpoint, "127.0.0.1:4318");
 	assert_int_equal(config->tracing.tracing_sampling_rate_per_million, 0);
+	assert_int_equal(metric_groups_of(&config->stats.included_pod_metrics), METRIC_GROUPS_ALL);
 
 	assert_int_equal(config->runtime.runtimes_len, 2);
 	const struct config_runtime *crun = &config->runtime.runtimes[0];
@@ -161,7 +163,8 @@ static const char everything[] =
 	"metrics_host = \"::1\"\nmetrics_port = 0\nmetrics_socket = \"/run/m.sock\"\nmetrics_cert = \"/c.pem\"\n"
 	"metrics_key = \"/k.pem\"\n"
 	"[crisp.tracing]\nenable_tracing = true\ntracing_endpoint = \"https://collector:4318/v1/traces\"\n"
-	"tracing_sampling_rate_per_million = 1000000\n";
+	"tracing_sampling_rate_per_million = 1000000\n"
+	"[crisp.stats]\nincluded_pod_metrics = [\"cpu\", \"diskIO\"]\n";
 
 static void test_every_key(void **state UNUSED)
 {
@@ -197,6 +200,8 @@ static void test_every_key(void **state UNUSED)
 	assert_true(config->tracing.enable_tracing);
 	assert_string_equal(config->tracing.tracing_endpoint, "https://collector:4318/v1/traces");
 	assert_int_equal(config->tracing.tracing_sampling_rate_per_million, 1000000);
+	assert_int_equal(metric_groups_of(&config->stats.included_pod_metrics),
+			 1 << METRIC_GROUP_CPU | 1 << METRIC_GROUP_DISK_IO);
 
 	assert_int_equal(config->runtime.runtimes_len, 3);
 	const struct config_runtime *kata = config_find_runtime(config, "");
@@ -359,6 +364,10 @@ static void test_bad_texts(void **state UNUSED)
 		"[crisp.tracing]\ntracing_endpoint = \"grpc://x\"\n",
 		"crisp.toml:2: crisp.tracing.tracing_endpoint: \"grpc://x\" is neither HOST:PORT nor an http:// or "
 		"https:// URL");
+	check_error(
+		"[crisp.stats]\nincluded_pod_metrics = [\"cpu\", \"CPU\"]\n",
+		"crisp.toml:2: crisp.stats.included_pod_metrics: \"CPU\" is none of all, cpu, disk, diskIO, memory, misc, "
+		"network, oom, pressure, process and spec");
 	check_error(
 		"[crisp.tracing]\ntracing_sampling_rate_per_million = 1000001\n",
 		"crisp.toml:2: crisp.tracing.tracing_sampling_rate_per_million: 1000001 is not from 0 to 1000000");
