@@ -28,6 +28,7 @@
 #include "base/file.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "conmon/own_null.h"
 #include "conmon/procs.h"
 #include "conmon/verb.h"
 
@@ -133,6 +134,23 @@ static void build_argv(const struct exec_process *process, struct strv *argv)
 	strv_addf(argv, "--root=%s", target->handler->root);
 }
 
+/* What is not named of stdio is not the host's /dev/null (conmon/own_null.h). */
+static int complete_stdio(struct command *command, int null)
+{
+	for (int target = 0; target <= 2; target++) {
+		bool named = false;
+
+		for (size_t i = 0; i < command->fds_len; i++)
+			named = named || command->fds[i].target == target;
+		if (named)
+			continue;
+		if (command->fds_len == COMMAND_FDS_MAX)
+			return -1;
+		command->fds[command->fds_len++] = (struct command_fd){ null, target };
+	}
+	return 0;
+}
+
 int exec_process_start(struct exec_process *process, const struct command_fd *fds, size_t fds_len,
 		       struct err *err)
 {
@@ -141,7 +159,9 @@ int exec_process_start(struct exec_process *process, const struct command_fd *fd
 	/* conmon leaves a file "oom" where it stands when the container runs out of memory meanwhile. */
 	CLEANUP(fd_closep) int cwd = dir_open(AT_FDCWD, process->run_dir, err);
 
-	if (cwd < 0)
+	CLEANUP(fd_closep) int null = own_null_open(err);
+
+	if (cwd < 0 || null < 0)
 		return -1;
 	build_argv(process, &argv);
 	struct command command = {
@@ -149,6 +169,8 @@ int exec_process_start(struct exec_process *process, const struct command_fd *fd
 	};
 	assert(fds_len <= COMMAND_FDS_MAX && handler->path);
 	memcpy(command.fds, fds, fds_len * sizeof(*fds));
+	if (complete_stdio(&command, null) < 0)
+		return err_set(err, RPC_INTERNAL, "exec: too many descriptors");
 	return command_start(&command, &process->runtime, err);
 }
 

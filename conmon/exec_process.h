@@ -32,7 +32,7 @@ struct exec_process {
 uint64_t exec_process_mark(const json_t *document);
 /* Writes the files. process_json: the OCI process document. */
 int exec_process_prepare(struct exec_process *process, const char *process_json, struct err *err) MUST_CHECK;
-/* fds: what the runtime gets as its (and the command's) stdio. */
+/* fds: what the runtime gets as its (and the command's) stdio; for the rest, a null device of ours. */
 int exec_process_start(struct exec_process *process, const struct command_fd *fds, size_t fds_len,
 		       struct err *err) MUST_CHECK;
 /* Ends everything that this exec has started and reaps. Waits until it is gone, within reason: not even
