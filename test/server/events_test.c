@@ -27,19 +27,31 @@ struct state {
 	struct sandbox_listener listener;
 };
 
-static int setup(void **data)
+static int set_up(void **data, bool on)
 {
 	struct state *state = xnew(struct state);
 	struct rpc fakes[1];
 
 	fakes[0] = rpc_get_container_events;
-	state->service.events = events_new();
-	state->listener = events_listener(state->service.events);
+	if (on) {
+		state->service.events = events_new();
+		state->listener = events_listener(state->service.events);
+	}
 	state->fixture = fixture_new(&(struct fixture_options){
 		.fakes = fakes, .fakes_len = 1, .threads_max = 2, .service = &state->service });
 	state->client = client_new(fixture_socket(state->fixture), false);
 	*data = state;
 	return 0;
+}
+
+static int setup(void **data)
+{
+	return set_up(data, true);
+}
+
+static int setup_off(void **data)
+{
+	return set_up(data, false);
 }
 
 static int teardown(void **data)
@@ -161,14 +173,12 @@ static void there_is_a_bound(void **data)
 static void it_can_be_off(void **data)
 {
 	struct state *state = *data;
-	struct events *events = TAKE(state->service.events);
 	struct client_answer answer;
 
 	client_run(state->client, &(struct client_request){ .path = RUNTIME("GetContainerEvents") }, &answer);
 	assert_int_equal(answer.code, RPC_UNIMPLEMENTED);
 	assert_non_null(strstr(answer.text, "enable_pod_events"));
 	client_answer_done(&answer);
-	state->service.events = events;
 }
 
 int main(void)
@@ -178,7 +188,7 @@ int main(void)
 		TEST(all_hear_the_same),
 		TEST(who_leaves_is_forgotten),
 		TEST(there_is_a_bound),
-		TEST(it_can_be_off),
+		cmocka_unit_test_setup_teardown(it_can_be_off, setup_off, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
