@@ -30,6 +30,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "conmon/own_null.h"
 #include "conmon/procs.h"
 #include "conmon/verb.h"
 
@@ -374,6 +375,7 @@ int monitor_create(const struct monitor_spec *spec, const struct ctx *ctx, struc
 	int64_t began = clock_mono();
 	int failed = create_container(&create, &container, err);
 
+	host_null_repair();
 	verb_count("create", began, failed);
 	if (failed) {
 		undo(&create);

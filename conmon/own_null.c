@@ -5,15 +5,17 @@
  */
 #include "conmon/own_null.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdbool.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 
 enum { NULL_MAJOR = 1, NULL_MINOR = 3 };
 static const char name[] = "null";
@@ -49,4 +51,15 @@ int own_null_open(struct err *err)
 		return err_set(err, problem.code, "%s", problem.text);
 	int fd = openat(folder, name, O_RDWR | O_CLOEXEC);
 	return fd < 0 ? err_errno(err, "open a null device") : fd;
+}
+
+void host_null_repair(void)
+{
+	struct stat st;
+
+	if (lstat("/dev/null", &st) < 0 || !S_ISCHR(st.st_mode) || (st.st_uid == 0 && st.st_gid == 0))
+		return;
+	if (lchown("/dev/null", 0, 0) < 0)
+		log_warn("/dev/null belongs to user %u, and cannot be given back to root: %s", st.st_uid,
+			 strerror(errno));
 }

@@ -155,6 +155,13 @@ pid_of() {
 	like "$output" "FailedPrecondition.*idmapped mounts"
 }
 
+@test "the host's /dev/null is root's before a container has started" {
+	local pod
+	pod=$(run_mapped null)
+	run_container "$pod" null one >/dev/null
+	within 5 null_is_roots # another run's container may be in the making
+}
+
 @test "with the host's network" {
 	local pod container
 	pod=$(run_mapped hosted '.linux.security_context.namespace_options.network = 2')

@@ -447,7 +447,7 @@ all_over() {
 	[ "$CRISP_SERVER" != crispd ] || is "$(in_container "$id" id -un) $(in_container "$id" grep -c ^1234: /etc/passwd)" "1234 1"
 	# The stdio of a command is given to its user by crun: not with the host's own device.
 	is "$(in_container "$id" stat -L -c '%t:%T' /proc/self/fd/0)" 1:3
-	is "$(stat -c '%u:%g %a' /dev/null)" "0:0 666" "the host's /dev/null"
+	within 5 null_is_roots # another run's container may be in the making
 	id=$(launch name "$user = {run_as_username: \"www-data\"}")
 	is "$(in_container "$id" id -un):$(in_container "$id" id -gn)" www-data:www-data
 	id=$(launch root)

@@ -154,11 +154,12 @@ quiet() { # FDS THREADS
 		count=$((count + 250))
 	done
 	within 30 runs_inside "$id" "sleep 999" 0
-	# Freed memory goes back to the system every half minute: too long to wait for each time.
+	# Freed memory goes back to the system every half minute.
 	[ -z "${CRISP_SESSIONS:-}" ] || sleep 65
 	printf '# %s sessions: fds %s -> %s, threads %s -> %s, RSS %s -> %s KiB\n' "$count" "$fds" "$(server_fds)" "$threads" \
 		"$(server_threads)" "$rss" "$(server_rss)" >&3
-	[ "$(server_rss)" -lt $((rss + 6000)) ]
+	rss_is_back() { [ "$(server_rss)" -lt $((rss + 6000)) ]; }
+	within 90 rss_is_back
 	is "$(crictl exec "$id" echo hello)" hello
 }
 
