@@ -133,9 +133,10 @@ runtime_condition() {
 	case $(basename "$(dirname "$(dirname "$CRISPD")")") in dev | tsan) skip "a build with sanitizers" ;; esac
 	stop_server
 	start_server
-	sleep "$((2 * CRISP_SLOW))"
-	run cat "/proc/$(server_pid)/status"
 	local anon threads
+	settled() { [ "$(awk '/^Threads/ { print $2 }' "/proc/$(server_pid)/status")" -le 12 ]; }
+	within 60 settled # threads of the start, ours and gRPC's, end when they have had nothing to do
+	run cat "/proc/$(server_pid)/status"
 	anon=$(awk '/^RssAnon/ { print $2 }' <<<"$output")
 	threads=$(awk '/^Threads/ { print $2 }' <<<"$output")
 	printf '# idle: RssAnon %s KiB, %s threads\n' "$anon" "$threads" >&3
