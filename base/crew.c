@@ -5,10 +5,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "base/lock.h"
+#include "base/thread.h"
 
 enum { STACK_SIZE = 256 * 1024 };
 
@@ -81,19 +81,11 @@ static void *run(void *data)
 
 static int start_thread(struct work *work)
 {
-	pthread_attr_t attributes;
 	pthread_t thread;
-	sigset_t all, old;
-	int error;
+	int error = thread_start(&thread, NULL, STACK_SIZE, run, work);
 
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	error = pthread_create(&thread, &attributes, run, work);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
+	if (!error)
+		pthread_detach(thread);
 	return error;
 }
 

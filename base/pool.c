@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/lock.h"
+#include "base/thread.h"
 
 enum { STACK_DEFAULT = 256 * 1024, NAME_SIZE = 16 };
 
@@ -147,22 +147,6 @@ static void join_ended(struct pool *pool)
 	}
 }
 
-/* Signals are the event loop's business, so workers are born with all of them blocked. 0 or an errno. */
-static int start_thread(struct worker *worker)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-
-	sigfillset(&all);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, worker->pool->stack_size);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int error = pthread_create(&worker->thread, &attr, worker_main, worker);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return error;
-}
-
 /*
  * Makes a worker when the backlog (one task more than queued) needs one and the bound allows it. An errno
  * when none could be made. The lock is held over it: a thread counted but not there yet would make every
@@ -175,7 +159,7 @@ static int grow_locked(struct pool *pool) REQUIRES(pool->lock)
 	struct worker *worker = xnew(struct worker);
 	worker->pool = pool;
 	worker->number = pool->made;
-	int error = start_thread(worker);
+	int error = thread_start(&worker->thread, NULL, pool->stack_size, worker_main, worker);
 	if (error) {
 		free(worker);
 		return error;

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "sandbox/store.h"
 #include "sandbox/layer_walk.h"
 
@@ -120,19 +121,13 @@ static void *walk_queue(void *data)
 /* The one before has let go of the lock for the last time. */
 static bool start_thread(struct layer_walker *walker, bool join)
 {
-	pthread_attr_t attr;
 	int error;
 
 	if (join)
 		pthread_join(walker->thread, NULL);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	error = pthread_create(&walker->thread, &attr, walk_queue, walker);
-	pthread_attr_destroy(&attr);
+	error = thread_start(&walker->thread, "layers", THREAD_STACK, walk_queue, walker);
 	if (error)
 		log_warn("writable layers are not measured: no thread (error %d)", error);
-	else
-		pthread_setname_np(walker->thread, "layers");
 	return !error;
 }
 

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "base/thread.h"
 #include "sandbox/cgroup_meter.h"
 
 enum { ANSWER_SECONDS = 2, THREAD_STACK = 256 * 1024 };
@@ -65,13 +66,8 @@ static void *enter(void *data)
 static int enter_on_thread(struct entry *entry, struct err *err)
 {
 	pthread_t thread;
-	pthread_attr_t attr;
-	int error;
+	int error = thread_start(&thread, NULL, THREAD_STACK, enter, entry);
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	error = pthread_create(&thread, &attr, enter, entry);
-	pthread_attr_destroy(&attr);
 	if (error)
 		return err_set(err, RPC_RESOURCE_EXHAUSTED, "start a thread: error %d", error);
 	pthread_join(thread, NULL);

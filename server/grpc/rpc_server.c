@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "server/grpc/call.h"
 #include "server/grpc/calls.h"
 #include "server/grpc/feed.h"
@@ -130,20 +131,15 @@ static size_t thread_count(size_t wanted)
 
 static int start_poller(struct poller *poller, size_t number, struct err *err)
 {
-	pthread_attr_t attr;
 	char name[16];
 	int error;
 
 	atomic_store(&poller->seen, clock_mono());
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	error = pthread_create(&poller->thread, &attr, poll_queue, poller);
-	pthread_attr_destroy(&attr);
+	snprintf(name, sizeof(name), "rpc-%zu", number);
+	error = thread_start(&poller->thread, name, THREAD_STACK, poll_queue, poller);
 	if (error)
 		return err_set(err, RPC_RESOURCE_EXHAUSTED, "start a gRPC thread: error %d", error);
 	poller->started = true;
-	snprintf(name, sizeof(name), "rpc-%zu", number);
-	pthread_setname_np(poller->thread, name);
 	return 0;
 }
 

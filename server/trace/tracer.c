@@ -15,6 +15,7 @@
 #include "base/id.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "server/trace/otlp.h"
 
 #define GATHER (2 * NS_PER_SEC)
@@ -282,21 +283,16 @@ static char *url_of(const char *endpoint)
 
 static int start(struct tracer *tracer, struct err *err)
 {
-	pthread_attr_t attr;
 	int error;
 
 	tracer->curl = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_easy_init() : NULL;
 	tracer->headers = curl_slist_append(NULL, "Content-Type: application/x-protobuf");
 	if (!tracer->curl || !tracer->headers)
 		return err_set(err, RPC_INTERNAL, "tracing: libcurl does not start");
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	error = pthread_create(&tracer->thread, &attr, run, tracer);
-	pthread_attr_destroy(&attr);
+	error = thread_start(&tracer->thread, "tracer", STACK_SIZE, run, tracer);
 	if (error)
 		return err_set(err, RPC_RESOURCE_EXHAUSTED, "tracing: start a thread: error %d", error);
 	tracer->running = true;
-	pthread_setname_np(tracer->thread, "tracer");
 	return 0;
 }
 
