@@ -14,6 +14,7 @@
 #include "base/spawn.h"
 #include "base/str.h"
 
+enum { EXE_MAX = 4096 };
 static const int64_t version_timeout = 5 * NS_PER_SEC;
 
 static bool is_program(const char *path)
@@ -57,6 +58,37 @@ int program_find(const char *program, char **ret, struct err *err)
 		return err_set(err, RPC_FAILED_PRECONDITION, "no program %s in PATH", program);
 	*ret = found;
 	return 0;
+}
+
+static char *beside_us(const char *folder, const char *name)
+{
+	CLEANUP(freep) char *exe = xcalloc(1, EXE_MAX);
+	ssize_t len = readlink("/proc/self/exe", exe, EXE_MAX - 1);
+	char *slash = len > 0 ? strrchr(exe, '/') : NULL;
+
+	return slash ? xasprintf("%.*s/%s%s", (int)(slash - exe), exe, folder, name) : xstrdup("");
+}
+
+int program_find_own(const char *name, const char *variable, char **ret, struct err *err)
+{
+	CLEANUP(strv_done) struct strv places = STRV_INIT;
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the environment never changes after start */
+	const char *named = getenv(variable);
+
+	if (!str_empty(named)) {
+		strv_add(&places, named);
+	} else {
+		strv_add_take(&places, beside_us("", name));
+		strv_add_take(&places, beside_us("../libexec/crisp/", name));
+		strv_addf(&places, "%s/%s", CRISP_LIBEXECDIR, name);
+	}
+	for (size_t i = 0; i < places.len; i++)
+		if (places.items[i][0] == '/' && is_program(places.items[i])) {
+			*ret = xstrdup(places.items[i]);
+			return 0;
+		}
+	CLEANUP(freep) char *tried = strv_join(&places, ", ");
+	return err_set(err, RPC_NOT_FOUND, "%s not found; tried %s", name, tried);
 }
 
 int program_version_line(const char *path, const struct ctx *ctx, char **ret, struct err *err)

@@ -21,6 +21,13 @@
  */
 int program_find(const char *program, char **ret, struct err *err) MUST_CHECK;
 
+/*
+ * A program of crisp's own, such as crisp-pause: what the environment variable names (an absolute path), else
+ * it is beside the running program, else in ../libexec/crisp from there, else in the install prefix's libexec
+ * folder. *ret is malloc'd; NOT_FOUND with the places tried.
+ */
+int program_find_own(const char *name, const char *variable, char **ret, struct err *err) MUST_CHECK;
+
 struct program_version {
 	int major, minor, patch;
 };

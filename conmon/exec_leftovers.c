@@ -1,6 +1,6 @@
 /*
- * As exec_process_kill(), without handles: first the marked, so that the runtime reaps its child and ends by
- * itself, then the runtime if it has not, then the marked once more.
+ * As exec_process_kill(), without handles: first the marked, so that crisp-exec reaps its child and ends by
+ * itself, then crisp-exec if it has not, then the marked once more.
  */
 #include "conmon/exec_leftovers.h"
 

@@ -1,7 +1,7 @@
 /*
  * Commands that were started in a container by a crispd that has been killed since. Whoever talked to them is
  * gone with it, so they end, too. Their documents in the container's run_dir (exec_process.h) tell of them:
- * each names its mark, and the runtime that waits for the command has its path among its arguments.
+ * each names its mark, and the crisp-exec that waits for the command has its path among its arguments.
  *
  * exec_leftovers_find() belongs to the start, before this crispd's own execs put documents there; what it
  * found may be ended later. Thread-safe.

@@ -1,26 +1,23 @@
 /*
- * crun hands the stdio it is given on to the command and waits for it. runc (and what is built like it) puts
- * pipes of its own between and waits for their end, which a child in the background may put off for ever;
- * only `exec --detach` hands ours on, but then nobody waits. For those, conmon is the one that waits: with
- * the log driver "passthrough" it touches no output, it is the command's subreaper and ends with its exit
- * code.
- *
- * With a terminal: crun sends its master to a console socket, and waits all the same. runc takes a console
- * socket only together with --detach; it is given a terminal as its own stdio instead and passes on what
- * comes and goes. There the hang-up at the command's end ends the waiting.
+ * Runtimes differ in what `exec` in the foreground means: crun hands the stdio it is given on to the command
+ * and waits for it; runc (and what is built like it) puts pipes of its own between and waits for their end,
+ * which a child in the background may put off for ever. Detached, all hand on what they are given, send a
+ * terminal's master to a console socket, and end: crisp-exec (conmon/exec) runs them so and waits for the
+ * command in their place.
  *
  * Every process of an exec carries a mark that it cannot shed by accident (conmon/procs.h), put into the
- * process document as one more rlimit. To end an exec, the marked ones are killed first, so that the
- * runtime sees its child end, reaps it and ends by itself; what is left of the runtime goes after that.
- * (To kill the runtime first would leave a zombie in the container.)
+ * process document as one more rlimit. To end an exec, the marked ones are killed first, so that crisp-exec
+ * sees its child end, reaps it and ends by itself; what is left of it and of the runtime goes after that.
+ * (To kill it first would leave a zombie in the container.)
  *
- * The runtime writes the pid file once the command runs: without it, a failure is the runtime's and not the
+ * The pid file is there if the command was started: without it, a failure is the runtime's and not the
  * command's.
  */
 #include "conmon/exec_process.h"
 
 #include <assert.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,7 +29,7 @@
 #include "conmon/procs.h"
 #include "conmon/verb.h"
 
-enum { PROCESS_MAX = 16 * 1024 * 1024 };
+enum { PROCESS_MAX = 16 * 1024 * 1024, START_LOOK_MS = 5 };
 static const char mark_type[] = "RLIMIT_LOCKS";
 static const int64_t kill_patience = 10 * NS_PER_SEC;
 static const int64_t end_patience = NS_PER_SEC;
@@ -101,37 +98,20 @@ static void build_argv(const struct exec_process *process, struct strv *argv)
 {
 	const struct runtime_target *target = process->target;
 
-	if (target->handler->is_crun || process->relay) {
-		verb_argv(target, argv);
-		strv_add(argv, "exec");
-		strv_add(argv, "--process");
-		strv_add(argv, process->process_path);
-		strv_add(argv, "--pid-file");
-		strv_add(argv, process->pid_path);
-		if (process->console) {
-			strv_add(argv, "--console-socket");
-			strv_add(argv, process->console);
-		}
-		strv_add(argv, target->id);
-		return;
-	}
-	strv_add(argv, target->handler->monitor);
-	strv_add(argv, "--sync");
-	strv_add(argv, "-e");
-	strv_add(argv, "--exec-process-spec");
-	strv_add(argv, process->process_path);
-	strv_add(argv, "-c");
-	strv_add(argv, target->id);
-	strv_add(argv, "-r");
-	strv_add(argv, target->handler->path);
-	strv_add(argv, "-p");
+	strv_add(argv, target->handler->keeper);
 	strv_add(argv, process->pid_path);
-	strv_add(argv, "-l");
-	strv_add(argv, "passthrough");
-	strv_add(argv, "--log-level");
-	strv_add(argv, "error");
-	strv_add(argv, "--runtime-arg");
-	strv_addf(argv, "--root=%s", target->handler->root);
+	verb_argv(target, argv);
+	strv_add(argv, "exec");
+	strv_add(argv, "--detach");
+	strv_add(argv, "--process");
+	strv_add(argv, process->process_path);
+	strv_add(argv, "--pid-file");
+	strv_add(argv, process->pid_path);
+	if (process->console) {
+		strv_add(argv, "--console-socket");
+		strv_add(argv, process->console);
+	}
+	strv_add(argv, target->id);
 }
 
 /* What is not named of stdio is not the host's /dev/null (conmon/own_null.h). */
@@ -154,11 +134,9 @@ static int complete_stdio(struct command *command, int null)
 int exec_process_start(struct exec_process *process, const struct command_fd *fds, size_t fds_len,
 		       struct err *err)
 {
-	const struct handler *handler = process->target->handler;
 	struct strv argv CLEANUP(strv_done) = STRV_INIT;
-	/* conmon leaves a file "oom" where it stands when the container runs out of memory meanwhile. */
+	/* The console socket's name is looked up from here. */
 	CLEANUP(fd_closep) int cwd = dir_open(AT_FDCWD, process->run_dir, err);
-
 	CLEANUP(fd_closep) int null = own_null_open(err);
 
 	if (cwd < 0 || null < 0)
@@ -167,11 +145,23 @@ int exec_process_start(struct exec_process *process, const struct command_fd *fd
 	struct command command = {
 		.path = argv.items[0], .argv = (const char *const *)argv.items, .cwd = cwd, .fds_len = fds_len
 	};
-	assert(fds_len <= COMMAND_FDS_MAX && handler->path);
+	assert(fds_len <= COMMAND_FDS_MAX && process->target->handler->keeper);
 	memcpy(command.fds, fds, fds_len * sizeof(*fds));
 	if (complete_stdio(&command, null) < 0)
 		return err_set(err, RPC_INTERNAL, "exec: too many descriptors");
 	return command_start(&command, &process->runtime, err);
+}
+
+/* A runtime killed on its way would leave what it had for a moment only, such as mounts: it may go on until
+ * the command is there, within reason. */
+static void await_start(const struct exec_process *process, const struct ctx *ctx)
+{
+	while (access(process->pid_path, F_OK) < 0 && process_alive(&process->runtime) &&
+	       ctx_poll_timeout(ctx) != 0) {
+		struct pollfd end = { process->runtime.pidfd, POLLIN, 0 };
+
+		(void)poll(&end, 1, START_LOOK_MS);
+	}
 }
 
 void exec_process_kill(struct exec_process *process)
@@ -181,6 +171,9 @@ void exec_process_kill(struct exec_process *process)
 	int status;
 
 	ctx_init(&ctx, clock_deadline_in(kill_patience));
+	ctx_init_child(&soon, &ctx, clock_deadline_in(end_patience));
+	await_start(process, &soon);
+	ctx_done(&soon);
 	ctx_init_child(&soon, &ctx, clock_deadline_in(end_patience));
 	if (procs_kill_marked(process->mark, process->runtime.pid, &ctx, &ignored) < 0 ||
 	    procs_kill_descendants(process->runtime.pid, &ctx, &ignored) < 0 ||
@@ -214,14 +207,26 @@ static int not_started(const struct exec_process *process, const char *errors, s
 		       *text ? text : "the runtime failed without a word");
 }
 
+static void kill_marked(const struct exec_process *process)
+{
+	struct err ignored;
+	struct ctx ctx;
+
+	ctx_init(&ctx, clock_deadline_in(kill_patience));
+	(void)!procs_kill_marked(process->mark, 0, &ctx, &ignored);
+	ctx_done(&ctx);
+}
+
 int exec_process_conclude(const struct exec_process *process, int status, const char *errors, int *ret_code,
 			  struct err *err)
 {
 	if (access(process->pid_path, F_OK) < 0)
 		return not_started(process, errors, err);
-	if (WIFSIGNALED(status))
-		return err_set(err, RPC_INTERNAL, "exec: the runtime was killed by signal %d",
+	if (WIFSIGNALED(status)) { /* the command has nobody any more */
+		kill_marked(process);
+		return err_set(err, RPC_INTERNAL, "exec: crisp-exec was killed by signal %d",
 			       WTERMSIG(status));
+	}
 	*ret_code = WEXITSTATUS(status);
 	return 0;
 }

@@ -21,11 +21,11 @@ struct exec_process {
 	const struct process *init; /* the container's init */
 	const char *run_dir;
 	const char *console; /* name of a console socket in run_dir; NULL: none */
-	bool relay;          /* runc and its like: they pass a terminal's bytes on themselves */
 
 	uint64_t mark;
 	char *process_path, *pid_path;
-	struct process runtime; /* PROCESS_INIT before the start */
+	struct process runtime; /* crisp-exec, above the runtime and then the command; PROCESS_INIT before the
+				   start */
 };
 
 /* The mark in a process document that exec_process_prepare() wrote; 0: there is none. */
@@ -38,7 +38,7 @@ int exec_process_start(struct exec_process *process, const struct command_fd *fd
 /* Ends everything that this exec has started and reaps. Waits until it is gone, within reason: not even
  * SIGKILL ends what is stuck in the kernel. */
 void exec_process_kill(struct exec_process *process);
-/* status: the runtime's, as of waitpid. errors: what it has written to stderr. */
+/* status: crisp-exec's, as of waitpid. errors: what it has written to stderr. */
 int exec_process_conclude(const struct exec_process *process, int status, const char *errors, int *ret_code,
 			  struct err *err) MUST_CHECK;
 /* Removes the files. */

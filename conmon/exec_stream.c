@@ -1,17 +1,16 @@
 /*
  * Pipes: their inner ends go to the runtime, the outer are non-blocking.
  *
- * A terminal of crun's comes over a console socket (runtime-spec's companion, docs/terminals.md of runc): it
- * connects and sends the master. The socket's path may be longer than an address can be, so it is bound
- * through the folder's descriptor and told to the runtime by its name, which it looks up where it stands.
- * runc gets a terminal of ours and makes another one inside; it learns of a new size by SIGWINCH.
+ * A terminal comes over a console socket (runtime-spec's companion, docs/terminals.md of runc): the
+ * runtime connects and sends the master. The socket's path may be longer than an address can be, so it is
+ * bound through the folder's descriptor and told to the runtime by its name, which it looks up where it
+ * stands.
  */
 #include "conmon/exec_stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +34,7 @@ struct exec_stream {
 	struct process init;
 	char *run_dir;
 	int in, out, errors; /* -1: none, or closed */
-	bool tty, relay;
+	bool tty;
 	struct str noted;
 	bool concluded;
 
@@ -106,37 +105,6 @@ static void set_size(int fd, uint16_t width, uint16_t height)
 
 	if (width && height)
 		(void)ioctl(fd, TIOCSWINSZ, &size);
-}
-
-/* Bytes pass as they are: what they mean is for the terminal inside to know. The runtime sees to that only
- * once it is up. */
-static void make_raw(int fd)
-{
-	struct termios settings;
-
-	if (tcgetattr(fd, &settings) < 0)
-		return;
-	cfmakeraw(&settings);
-	(void)tcsetattr(fd, TCSANOW, &settings);
-}
-
-/* A terminal of our own as the runtime's stdio; what it says before the command runs comes by it, too. */
-static int start_relay(struct exec_stream *stream, const struct exec_stream_spec *spec, struct err *err)
-{
-	CLEANUP(fd_closep) int slave = -1;
-	int lock = 0;
-
-	stream->in = stream->out = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-	if (stream->in < 0 || ioctl(stream->in, TIOCSPTLCK, &lock) < 0)
-		return err_errno(err, "terminal for an exec");
-	slave = ioctl(stream->in, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (slave < 0)
-		return err_errno(err, "terminal for an exec");
-	make_raw(slave);
-	set_size(stream->in, spec->width, spec->height);
-	const struct command_fd fds[] = { { slave, 0 }, { slave, 1 }, { slave, 2 } };
-
-	return exec_process_start(&stream->process, fds, ARRAY_LEN(fds), err);
 }
 
 /* ---- the console socket ---- */
@@ -254,14 +222,12 @@ static struct exec_stream *stream_new(const struct exec_stream_spec *spec)
 
 	stream->in = stream->out = stream->errors = stream->console = stream->folder = -1;
 	stream->tty = spec->tty;
-	stream->relay = spec->tty && !spec->target.handler->is_crun;
 	stream->target = spec->target;
 	stream->run_dir = xstrdup(spec->run_dir);
 	stream->init = (struct process)PROCESS_INIT;
 	stream->process = (struct exec_process){ .target = &stream->target,
 						 .init = &stream->init,
 						 .run_dir = stream->run_dir,
-						 .relay = stream->relay,
 						 .runtime = PROCESS_INIT };
 	return stream;
 }
@@ -284,9 +250,7 @@ int exec_stream_start(const struct exec_stream_spec *spec, const struct ctx *ctx
 	if (process_open(spec->init->pid, spec->init->start_time, &stream->init, err) < 0 ||
 	    exec_process_prepare(&stream->process, spec->process_json, err) < 0)
 		return -1;
-	if (stream->relay)
-		result = start_relay(stream, spec, err);
-	else if (spec->tty)
+	if (spec->tty)
 		result = start_terminal(stream, spec, ctx, err);
 	else
 		result = start_pipes(stream, spec, err);
@@ -326,24 +290,18 @@ void exec_stream_note(struct exec_stream *stream, const void *data, size_t len)
 
 void exec_stream_end_input(struct exec_stream *stream)
 {
-	static const char end_of_file = 4; /* the usual key; the terminal inside is out of reach */
 	struct termios settings;
 
 	if (!stream->tty)
 		stream->in = fd_close(stream->in);
-	else if (stream->relay)
-		(void)!write(stream->in, &end_of_file, 1);
 	else if (stream->in >= 0 && tcgetattr(stream->in, &settings) == 0 && (settings.c_lflag & ICANON))
 		(void)!write(stream->in, &settings.c_cc[VEOF], 1);
 }
 
 void exec_stream_resize(struct exec_stream *stream, uint16_t width, uint16_t height)
 {
-	if (!stream->tty || stream->in < 0)
-		return;
-	set_size(stream->in, width, height);
-	if (stream->relay)
-		(void)!process_signal(&stream->process.runtime, SIGWINCH, NULL);
+	if (stream->tty && stream->in >= 0)
+		set_size(stream->in, width, height);
 }
 
 int exec_stream_conclude(struct exec_stream *stream, int *ret_code, struct err *err)

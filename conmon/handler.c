@@ -27,7 +27,7 @@ static const int64_t patience = 5 * NS_PER_SEC;
 
 struct slot { /* a handler and what its pointers point to */
 	struct handler handler;
-	char *name, *path, *root, *monitor, *version, *problem;
+	char *name, *path, *root, *monitor, *keeper, *version, *problem;
 };
 
 struct handlers {
@@ -170,6 +170,7 @@ static char *find_program(const char *path, const char *name)
 static void slot_init(struct slot *slot, const struct config *config, const struct config_runtime *runtime)
 {
 	const char *monitor = *runtime->monitor_path ? runtime->monitor_path : config->runtime.conmon;
+	struct err err = { 0 };
 
 	slot->name = xstrdup(runtime->name);
 	slot->root = xstrdup(runtime->runtime_root);
@@ -185,10 +186,13 @@ static void slot_init(struct slot *slot, const struct config *config, const stru
 	if (!slot->problem && !slot->monitor)
 		slot->problem = *monitor ? xasprintf("the monitor %s is not an executable file", monitor)
 					 : xstrdup("there is no program conmon in PATH");
+	if (program_find_own("crisp-exec", "CRISP_EXEC", &slot->keeper, &err) < 0 && !slot->problem)
+		slot->problem = xstrdup(err.text);
 	slot->handler.name = slot->name;
 	slot->handler.path = slot->path;
 	slot->handler.root = slot->root;
 	slot->handler.monitor = slot->monitor;
+	slot->handler.keeper = slot->keeper;
 	slot->handler.version = slot->version;
 	slot->handler.problem = slot->problem;
 }
@@ -201,6 +205,7 @@ static void slot_done(struct slot *slot)
 	free(slot->path);
 	free(slot->root);
 	free(slot->monitor);
+	free(slot->keeper);
 	free(slot->version);
 	free(slot->problem);
 }

@@ -23,6 +23,7 @@ struct handler {
 	const char *path;                /* absolute; NULL when the binary was not found */
 	const char *root;                /* --root: its state folder */
 	const char *monitor;             /* conmon's absolute path; NULL when not found */
+	const char *keeper;              /* crisp-exec's absolute path (conmon/exec); NULL when not found */
 	const char *version;             /* first line of --version, "" when unknown */
 	const char *problem;             /* why it cannot be used; NULL: usable */
 	bool is_crun;                    /* takes crun's annotations and options */

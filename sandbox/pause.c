@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "config/program.h"
 
 #ifndef CRISP_LIBEXECDIR
 #define CRISP_LIBEXECDIR "/usr/local/libexec/crisp"
@@ -34,7 +35,7 @@
 #define MFD_EXEC 0x0010U /* Linux 6.3; without it vm.memfd_noexec may forbid what we want */
 #endif
 
-enum { REPORT_TARGET = 3, REPORT_MAX = 4096, PAUSE_PROGRAM_MAX = 4 * 1024 * 1024, EXE_MAX = 4096 };
+enum { REPORT_TARGET = 3, REPORT_MAX = 4096, PAUSE_PROGRAM_MAX = 4 * 1024 * 1024 };
 static const int64_t START_TIMEOUT = 30 * NS_PER_SEC;
 static const int64_t END_TIMEOUT = NS_PER_SEC;
 
@@ -415,35 +416,7 @@ int pause_stop(const struct process *process, const struct ctx *caller, struct e
 	return 0;
 }
 
-static char *beside_us(const char *relative)
-{
-	CLEANUP(freep) char *exe = xcalloc(1, EXE_MAX);
-	ssize_t len = readlink("/proc/self/exe", exe, EXE_MAX - 1);
-	char *slash = len > 0 ? strrchr(exe, '/') : NULL;
-
-	return slash ? xasprintf("%.*s/%s", (int)(slash - exe), exe, relative) : xstrdup("");
-}
-
 int pause_find(char **ret, struct err *err)
 {
-	CLEANUP(strv_done) struct strv places = STRV_INIT;
-	const char *named = getenv("CRISP_PAUSE");
-
-	if (!str_empty(named)) {
-		strv_add(&places, named);
-	} else {
-		strv_add_take(&places, beside_us("crisp-pause"));
-		strv_add_take(&places, beside_us("../libexec/crisp/crisp-pause"));
-		strv_add(&places, CRISP_LIBEXECDIR "/crisp-pause");
-	}
-	for (size_t i = 0; i < places.len; i++) {
-		struct stat st;
-		if (places.items[i][0] == '/' && stat(places.items[i], &st) == 0 && S_ISREG(st.st_mode) &&
-		    access(places.items[i], X_OK) == 0) {
-			*ret = xstrdup(places.items[i]);
-			return 0;
-		}
-	}
-	CLEANUP(freep) char *tried = strv_join(&places, ", ");
-	return err_set(err, RPC_NOT_FOUND, "crisp-pause not found; tried %s", tried);
+	return program_find_own("crisp-pause", "CRISP_PAUSE", ret, err);
 }

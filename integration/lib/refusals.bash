@@ -11,7 +11,7 @@ made() {
 	[ "$CRISP_SERVER" != crispd ] || find /run/crisp/{ns,pods,containers,exits} "$CRISP_ROOT"/{pods,containers,quarantine,images} \
 		-mindepth 1 -maxdepth 1 2>/dev/null | sort
 	ip -o link show type veth | wc -l
-	pgrep -l '^(crisp-pause|conmon|crun|runc|containerd-shim|pause)' | cut -d' ' -f2 | sort
+	pgrep -l '^(crisp-pause|crisp-exec|conmon|crun|runc|containerd-shim|pause)' | cut -d' ' -f2 | sort
 }
 
 remember() {

@@ -33,7 +33,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include "sandbox/pause/system_call.h"
+#include "base/system_call.h"
 
 enum { REPORT_FD = 3, LINE_MAX_BYTES = 512 };
 

@@ -7,7 +7,9 @@ import (
 	"io"
 	"math/rand"
 	"net"
+	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +18,9 @@ import (
 
 // streams measures exec and port-forward as a client on the same machine sees them, over SPDY, which every server has:
 //
+//	ExecSync_ms        of `echo hi`
+//	Exec_ms, ExecTty_ms the same from the request for a URL to the end of its session, without and with a terminal
+//	exec_pss_kb        of all processes that one more `sleep` in an exec costs beside it, and of the server
 //	Echo_ms            from a key to its echo by the terminal of `cat`, exec with a terminal
 //	forward_to_mib_s   one connection, bytes to the pod; forward_from_mib_s: from it
 //	forward_many_mib_s many connections at once, each sending and getting back each, checksums compared
@@ -35,17 +40,112 @@ func streams(ctx context.Context, rt cri.RuntimeServiceClient, r *rec, res map[s
 	must(err)
 	_, err = rt.StartContainer(ctx, &cri.StartContainerRequest{ContainerId: ctr.ContainerId})
 	must(err)
+	execsOf(ctx, rt, r, res, ctr.ContainerId)
 	echo(ctx, rt, r, ctr.ContainerId)
-	before := cpuSeconds(*server)
-	forwards(ctx, rt, res, pod.PodSandboxId)
-	if *server != 0 {
-		res["cpu_s"] = cpuSeconds(*server) - before
-		res["peak_rss_mib"] = peakMiB(*server)
+	if *volume > 0 {
+		transfers(ctx, rt, res, pod.PodSandboxId)
 	}
 	_, err = rt.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: pod.PodSandboxId})
 	must(err)
 	_, err = rt.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: pod.PodSandboxId})
 	must(err)
+}
+
+func transfers(ctx context.Context, rt cri.RuntimeServiceClient, res map[string]any, pod string) {
+	before := cpuSeconds(*server)
+	forwards(ctx, rt, res, pod)
+	if *server != 0 {
+		res["cpu_s"] = cpuSeconds(*server) - before
+		res["peak_rss_mib"] = peakMiB(*server)
+	}
+}
+
+// session runs a command to its end and returns what it wrote; with a terminal, in one.
+func session(ctx context.Context, rt cri.RuntimeServiceClient, id string, tty bool, cmd ...string) (string, error) {
+	x, err := rt.Exec(ctx, &cri.ExecRequest{ContainerId: id, Cmd: cmd, Tty: tty, Stdout: true, Stderr: !tty})
+	if err != nil {
+		return "", err
+	}
+	conn, err := dialSPDY(x.Url, "v4.channel.k8s.io")
+	if err != nil {
+		return "", err
+	}
+	defer conn.close()
+	var out []byte
+	kinds := map[bool][]string{false: {"error", "stdout", "stderr"}, true: {"error", "stdout", "resize"}}[tty]
+	var first *spdyStream
+	for _, kind := range kinds {
+		received := func([]byte) {}
+		if kind == "stdout" {
+			received = func(b []byte) { out = append(out, b...) }
+		}
+		s, err := conn.open(received, "streamtype", kind)
+		if err != nil {
+			return "", err
+		}
+		if first == nil {
+			first = s
+		}
+	}
+	<-first.ended
+	<-conn.dead
+	return string(out), nil
+}
+
+func execsOf(ctx context.Context, rt cri.RuntimeServiceClient, r *rec, res map[string]any, id string) {
+	for i := 0; i < *execs+3; i++ { // the first are a warm-up
+		timed := r.time
+		if i < 3 {
+			timed = func(_ string, f func() error) error { return f() }
+		}
+		must(timed("ExecSync", func() error {
+			x, e := rt.ExecSync(ctx, &cri.ExecSyncRequest{ContainerId: id, Cmd: []string{"echo", "hi"}, Timeout: 30})
+			if e == nil && string(x.Stdout) != "hi\n" {
+				e = fmt.Errorf("exec said %q", x.Stdout)
+			}
+			return e
+		}))
+		for name, tty := range map[string]bool{"Exec": false, "ExecTty": true} {
+			must(timed(name, func() error {
+				out, e := session(ctx, rt, id, tty, "echo", "hi")
+				if e == nil && strings.TrimSpace(out) != "hi" {
+					e = fmt.Errorf("exec said %q", out)
+				}
+				return e
+			}))
+		}
+	}
+	res["exec_pss_kb"] = execMemory(ctx, rt, id)
+}
+
+// execMemory: what an exec that only sleeps costs, in KiB: of processes that were not there before, but for the command
+// itself.
+func execMemory(ctx context.Context, rt cri.RuntimeServiceClient, id string) int {
+	const many = 4
+	before := processes()
+	for i := 0; i < many; i++ {
+		go rt.ExecSync(ctx, &cri.ExecSyncRequest{ContainerId: id, Cmd: []string{"sleep", "4"}, Timeout: 30})
+	}
+	time.Sleep(2 * time.Second)
+	sum := 0
+	for pid, name := range processes() {
+		if _, old := before[pid]; !old && name != "sleep" && name != "busybox" {
+			sum += pssKB(pid)
+		}
+	}
+	time.Sleep(3 * time.Second)
+	return sum / many
+}
+
+func processes() map[string]string {
+	names := map[string]string{}
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		if b, err := os.ReadFile("/proc/" + e.Name() + "/comm"); err == nil {
+			names[e.Name()] = strings.TrimSpace(string(b))
+		}
+	}
+	return names
 }
 
 func echo(ctx context.Context, rt cri.RuntimeServiceClient, r *rec, id string) {
@@ -141,7 +241,7 @@ func inPod(serve func(*net.TCPConn)) (string, func()) {
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), func() { l.Close() }
 }
 
-func session(ctx context.Context, rt cri.RuntimeServiceClient, pod, port string) *forwarder {
+func forwarding(ctx context.Context, rt cri.RuntimeServiceClient, pod, port string) *forwarder {
 	x, err := rt.PortForward(ctx, &cri.PortForwardRequest{PodSandboxId: pod})
 	must(err)
 	conn, err := dialSPDY(x.Url, "portforward.k8s.io")
@@ -168,7 +268,7 @@ func forwards(ctx context.Context, rt cri.RuntimeServiceClient, res map[string]a
 		done <- n
 		io.Copy(io.Discard, c)
 	})
-	f := session(ctx, rt, pod, port)
+	f := forwarding(ctx, rt, pod, port)
 	s, err := f.dial(nil)
 	must(err)
 	t := time.Now()
@@ -190,7 +290,7 @@ func forwards(ctx context.Context, rt cri.RuntimeServiceClient, res map[string]a
 			}
 		}
 	})
-	f = session(ctx, rt, pod, port)
+	f = forwarding(ctx, rt, pod, port)
 	n, all := 0, make(chan struct{})
 	s, err = f.dial(func(b []byte) {
 		if n += len(b); n == total {
@@ -227,7 +327,7 @@ func many(ctx context.Context, rt cri.RuntimeServiceClient, pod string, block []
 		c.CloseWrite()
 	})
 	defer stop()
-	f := session(ctx, rt, pod, port)
+	f := forwarding(ctx, rt, pod, port)
 	defer f.conn.close()
 	start := time.Now()
 	var mu sync.Mutex

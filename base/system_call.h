@@ -1,11 +1,11 @@
 /*
- * System calls without a C library, for crisp-pause: system_call() returns the result or the negative errno,
- * and START(fn) is the program's entry, which calls fn(argc, argv) and exits with what it returns. Machines
- * not named here use the libc's syscall(2). Calling conventions: syscall(2), "Architecture calling
- * conventions".
+ * System calls without a C library, for crisp-pause and crisp-exec: system_call() returns the result or the
+ * negative errno, and START(fn) is the program's entry, which calls fn(argc, argv) and exits with what it
+ * returns. Machines not named here use the libc's syscall(2). Calling conventions: syscall(2), "Architecture
+ * calling conventions".
  */
-#ifndef SANDBOX_PAUSE_SYSTEM_CALL_H
-#define SANDBOX_PAUSE_SYSTEM_CALL_H
+#ifndef BASE_SYSTEM_CALL_H
+#define BASE_SYSTEM_CALL_H
 
 #include <asm/unistd.h>
 
