@@ -13,7 +13,7 @@
 #include "base/ctx.h"
 #include "server/streaming/queue.h"
 
-enum { CLIENT_READ_SIZE = 64 * 1024 };
+enum { CLIENT_READ_SIZE = 256 * 1024 };
 
 struct client {
 	int fd;

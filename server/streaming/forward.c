@@ -23,12 +23,14 @@
 
 enum {
 	PAIRS_MAX = 1000,
-	POD_QUEUE_MAX = 1024 * 1024,      /* bytes for one pod's socket beyond which the client is not read */
+	POD_QUEUE_MAX = 512 * 1024,       /* bytes for one pod's socket beyond which the client is not read */
+	POD_QUEUE_ALONE = 32 * 1024,      /* the same when no other could use what comes: fewer copies */
 	POD_QUEUES_MAX = 8 * 1024 * 1024, /* for all together */
 	CLIENT_QUEUE_MAX = 512 * 1024,    /* for the client beyond which pods are not read */
 	CLIENT_ANSWERS_MAX = 4 * 1024 * 1024,
 	PORT_MAX = 65535,
-	READS = 4, /* of the client in one turn */
+	READS = 4,   /* of the client in one turn */
+	PIECES = 64, /* of one pair's bytes, in what has been read of the client */
 };
 
 static const int64_t rest_after = NS_PER_SEC;
@@ -45,6 +47,9 @@ struct forward {
 	struct pair *pairs[PAIRS_MAX];
 	size_t len, first;
 	struct pollfd fds[PAIRS_MAX + 3];
+	struct iovec pieces[PIECES]; /* the client's bytes for one pair, not sent yet: frames are small */
+	size_t pieces_len;
+	struct pair *receiver;
 	bool gone;
 	struct err err; /* of the feeding */
 };
@@ -97,6 +102,14 @@ static struct pair *pair_of(struct forward *forward, uint32_t id, const struct s
 	return forward->pairs[forward->len++] = pair_new(request_id, (uint16_t)port);
 }
 
+/* Before the bytes go, and before anything else happens to a pair. */
+static void flush(struct forward *forward)
+{
+	if (forward->pieces_len)
+		pair_receive(forward->receiver, &forward->out, forward->pieces, forward->pieces_len);
+	forward->pieces_len = 0;
+}
+
 static void on_opened(void *data, uint32_t id, const struct spdy_headers *headers)
 {
 	struct forward *forward = data;
@@ -118,25 +131,43 @@ static void on_opened(void *data, uint32_t id, const struct spdy_headers *header
 static void on_received(void *data, uint32_t id, const uint8_t *bytes, size_t len)
 {
 	struct forward *forward = data;
-	struct pair *pair = find_by_stream(forward, id);
+	struct pair *pair = forward->receiver;
 
-	if (pair)
-		pair_receive(pair, &forward->out, bytes, len);
+	if (!forward->pieces_len || pair->data_id != id) {
+		flush(forward);
+		pair = find_by_stream(forward, id);
+	}
+	if (!pair)
+		return;
+	forward->receiver = pair;
+	forward->pieces[forward->pieces_len++] = (struct iovec){ (void *)bytes, len };
+	if (forward->pieces_len == PIECES)
+		flush(forward);
 }
 
 static void on_ended(void *data, uint32_t id, bool reset)
 {
-	struct pair *pair = find_by_stream(data, id);
+	struct forward *forward = data;
+	struct pair *pair = find_by_stream(forward, id);
 
+	flush(forward);
 	if (pair)
 		pair_end(pair, reset);
+}
+
+static int feed_spdy(struct forward *forward, const uint8_t *bytes, size_t len)
+{
+	int result = spdy_feed(&forward->spdy, bytes, len, &forward->err);
+
+	flush(forward);
+	return result;
 }
 
 static void on_tunnelled(void *data, const uint8_t *bytes, size_t len, bool end UNUSED)
 {
 	struct forward *forward = data;
 
-	if (len && !forward->gone && spdy_feed(&forward->spdy, bytes, len, &forward->err) < 0)
+	if (len && !forward->gone && feed_spdy(forward, bytes, len) < 0)
 		forward->gone = true;
 }
 
@@ -181,6 +212,7 @@ static void channel_grown(void *data, uint32_t id, size_t len)
 static void on_channel(void *data, int channel, const uint8_t *bytes, size_t len)
 {
 	on_received(data, (uint32_t)channel + 1, bytes, len);
+	flush(data);
 }
 
 /* The i-th port has the channels 2i for data and 2i + 1 for an error; both begin with its number. Streams'
@@ -224,7 +256,7 @@ static int feed_wire(struct forward *forward, const uint8_t *bytes, size_t len)
 		return channels_feed(forward->channels, bytes, len, &forward->err);
 	if (forward->tunnel)
 		return websocket_feed(forward->tunnel, bytes, len, &forward->err);
-	return spdy_feed(&forward->spdy, bytes, len, &forward->err);
+	return feed_spdy(forward, bytes, len);
 }
 
 static bool has_left(const struct forward *forward)
@@ -245,10 +277,10 @@ static void feed(struct forward *forward, const uint8_t *bytes, size_t len)
 
 static bool wants_client(struct forward *forward)
 {
-	size_t total = 0;
+	size_t total = 0, max = forward->len == 1 ? POD_QUEUE_ALONE : POD_QUEUE_MAX;
 
 	for (size_t i = 0; i < forward->len; i++) {
-		if (forward->pairs[i]->to_pod.len > POD_QUEUE_MAX)
+		if (forward->pairs[i]->to_pod.len > max)
 			return false;
 		total += forward->pairs[i]->to_pod.len;
 	}

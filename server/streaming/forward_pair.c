@@ -193,20 +193,33 @@ void pair_serve(struct pair *pair, const struct pair_out *out, short revents)
 	settle(pair);
 }
 
-void pair_receive(struct pair *pair, const struct pair_out *out, const uint8_t *bytes, size_t len)
+/* Takes away what has been sent. */
+static void skip(struct iovec *pieces, size_t len, size_t sent)
 {
+	for (size_t i = 0; i < len; i++) {
+		size_t part = sent < pieces[i].iov_len ? sent : pieces[i].iov_len;
+
+		pieces[i].iov_base = (uint8_t *)pieces[i].iov_base + part;
+		pieces[i].iov_len -= part;
+		sent -= part;
+	}
+}
+
+void pair_receive(struct pair *pair, const struct pair_out *out, struct iovec *pieces, size_t len)
+{
+	struct msghdr message = { .msg_iov = pieces, .msg_iovlen = len };
+	ssize_t put = -1;
+
 	if (pair->client_ended || pair->shut || pair->state == PAIR_OVER)
 		return;
-	if (pair->state == PAIR_OPEN && !pair->to_pod.len) {
-		ssize_t put = send(pair->fd, bytes, len, MSG_NOSIGNAL);
-
-		if (put > 0) {
-			bytes += put;
-			len -= (size_t)put;
-		}
-	}
-	queue_add(&pair->to_pod, bytes, len);
-	pair_serve(pair, out, 0);
+	if (pair->state == PAIR_OPEN && !pair->to_pod.len)
+		put = sendmsg(pair->fd, &message, MSG_NOSIGNAL);
+	if (put > 0)
+		skip(pieces, len, (size_t)put);
+	for (size_t i = 0; i < len; i++)
+		queue_add(&pair->to_pod, pieces[i].iov_base, pieces[i].iov_len);
+	if (put < 0) /* it waits, or sees the error again */
+		pair_serve(pair, out, 0);
 }
 
 void pair_end(struct pair *pair, bool reset)

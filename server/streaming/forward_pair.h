@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "server/streaming/queue.h"
 #include "server/streaming/spdy_headers.h"
@@ -45,8 +46,8 @@ void pair_connect(struct pair *pair, const struct pair_out *out);
 short pair_events(const struct pair *pair, bool may_read);
 /* What they were answered with. */
 void pair_serve(struct pair *pair, const struct pair_out *out, short revents);
-/* The client's bytes and end. */
-void pair_receive(struct pair *pair, const struct pair_out *out, const uint8_t *bytes, size_t len);
+/* The client's bytes, in pieces (which may be changed), and its end. */
+void pair_receive(struct pair *pair, const struct pair_out *out, struct iovec *pieces, size_t len);
 void pair_end(struct pair *pair, bool reset);
 /* Its deadline has passed. */
 void pair_expire(struct pair *pair, const struct pair_out *out);

@@ -46,35 +46,115 @@ static void open_pair(struct queue *out, struct packer *packer, uint32_t id, uin
 	put_syn(out, packer, id + 2, data);
 }
 
+/* A client of its own with one connection to a port of the pod, both ends here. */
+struct link {
+	struct queue out, in; /* to and from the client */
+	struct packer packer;
+	uint16_t port;
+	int listener, fd, pod;
+};
+
+static void open_link_to(struct link *link, int listener)
+{
+	struct scene scene;
+
+	link->listener = listener;
+	promise_forward(NULL, 0, &scene);
+	link->fd = open_spdy(&scene);
+	open_pair(&link->out, &link->packer, 1, link->port);
+	send_queue(link->fd, &link->out);
+	link->pod = accept(listener, NULL, NULL);
+	assert_true(link->pod >= 0);
+}
+
+static void open_link(struct link *link)
+{
+	*link = (struct link){ 0 };
+	open_link_to(link, listen_here(&link->port));
+}
+
+/* What a test has closed itself is -1. */
+static void close_link(struct link *link)
+{
+	fd_close(link->pod);
+	fd_close(link->listener);
+	fd_close(link->fd);
+	packer_done(&link->packer);
+	queue_done(&link->out);
+	queue_done(&link->in);
+}
+
 static void test_forward(void **state)
 {
-	CLEANUP(queue_done) struct queue out = { 0 }, in = { 0 };
-	struct packer packer = { 0 };
-	struct scene scene;
-	uint16_t port;
-	int listener = listen_here(&port), fd, pod;
+	struct link link;
 	char text[16];
 
 	(void)state;
-	promise_forward(NULL, 0, &scene);
-	fd = open_spdy(&scene);
-	open_pair(&out, &packer, 1, port);
-	put_data(&out, 3, "to the pod", 10, true);
-	send_queue(fd, &out);
-	pod = accept(listener, NULL, NULL);
-	assert_true(pod >= 0);
-	assert_int_equal(recv(pod, text, sizeof(text), MSG_WAITALL), 10); /* the end came, too */
+	open_link(&link);
+	put_data(&link.out, 3, "to the pod", 10, true);
+	send_queue(link.fd, &link.out);
+	assert_int_equal(recv(link.pod, text, sizeof(text), MSG_WAITALL), 10); /* the end came, too */
 	assert_memory_equal(text, "to the pod", 10);
-	say(pod, "to the client");
-	close(pod);
-	read_until(fd, &in, "to the client");
-	close(listener);
+	say(link.pod, "to the client");
+	link.pod = fd_close(link.pod);
+	read_until(link.fd, &link.in, "to the client");
+	link.listener = fd_close(link.listener);
 	/* Nobody listens any more: the cause is told. */
-	open_pair(&out, &packer, 5, port);
-	send_queue(fd, &out);
-	read_until(fd, &in, "Connection refused");
-	close(fd);
-	packer_done(&packer);
+	open_pair(&link.out, &link.packer, 5, link.port);
+	send_queue(link.fd, &link.out);
+	read_until(link.fd, &link.in, "Connection refused");
+	close_link(&link);
+}
+
+/* Byte n of what goes to a pod. */
+static uint8_t pattern(size_t n)
+{
+	return (uint8_t)(n * 31 + n / 251);
+}
+
+static void expect_pattern(int pod, size_t from, size_t len)
+{
+	CLEANUP(freep) uint8_t *bytes = xmalloc(len);
+
+	assert_int_equal(recv(pod, bytes, len, MSG_WAITALL), (ssize_t)len);
+	for (size_t i = 0; i < len; i++)
+		if (bytes[i] != pattern(from + i))
+			fail_msg("byte %zu is not what was sent", from + i);
+}
+
+/* Many small frames for two pods that read late: each gets its own, whole and in order, and its own end. */
+static void test_frames_of_two(void **state)
+{
+	enum { ROUNDS = 6000, SIZE = 100 };
+	size_t sent[2] = { 0 };
+	struct link link;
+	char byte;
+	int second;
+
+	(void)state;
+	open_link(&link);
+	open_pair(&link.out, &link.packer, 5, link.port);
+	send_queue(link.fd, &link.out);
+	second = accept(link.listener, NULL, NULL);
+	assert_true(second >= 0);
+	for (int round = 0; round < ROUNDS; round++) {
+		int which = round % 7 == 0 || round % 300 > 200; /* runs of either, and changes */
+		uint8_t bytes[SIZE];
+
+		for (int i = 0; i < SIZE; i++)
+			bytes[i] = pattern(sent[which] + (size_t)i);
+		put_data(&link.out, which ? 7 : 3, bytes, SIZE, false);
+		sent[which] += SIZE;
+	}
+	put_data(&link.out, 3, "", 0, true);
+	put_data(&link.out, 7, "", 0, true);
+	send_queue(link.fd, &link.out);
+	expect_pattern(second, 0, sent[1]);
+	expect_pattern(link.pod, 0, sent[0]);
+	assert_int_equal(recv(second, &byte, 1, 0), 0);
+	assert_int_equal(recv(link.pod, &byte, 1, 0), 0);
+	close(second);
+	close_link(&link);
 }
 
 static void test_forward_tunnel(void **state)
@@ -106,29 +186,18 @@ static void test_forward_tunnel(void **state)
 /* 127.0.0.1 refuses, ::1 does not. */
 static void test_listener_on_v6_only(void **state)
 {
-	CLEANUP(queue_done) struct queue out = { 0 }, in = { 0 };
-	struct packer packer = { 0 };
-	struct scene scene;
-	uint16_t port = 0;
-	int listener = listen_here_v6(&port), fd, pod;
+	struct link link = { 0 };
+	int listener = listen_here_v6(&link.port);
 
 	(void)state;
 	if (listener < 0) {
 		puts("skipped: no IPv6 loopback");
 		return;
 	}
-	promise_forward(NULL, 0, &scene);
-	fd = open_spdy(&scene);
-	open_pair(&out, &packer, 1, port);
-	send_queue(fd, &out);
-	pod = accept(listener, NULL, NULL);
-	assert_true(pod >= 0);
-	say(pod, "to the client");
-	read_until(fd, &in, "to the client");
-	close(pod);
-	close(listener);
-	close(fd);
-	packer_done(&packer);
+	open_link_to(&link, listener);
+	say(link.pod, "to the client");
+	read_until(link.fd, &link.in, "to the client");
+	close_link(&link);
 }
 
 /* Writes until nothing has gone for a second; how much went. */
@@ -152,64 +221,45 @@ static size_t fill(int fd)
  * client has gone, the pod is told. */
 static void test_deaf_client(void **state)
 {
-	CLEANUP(queue_done) struct queue out = { 0 };
-	struct packer packer = { 0 };
-	struct scene scene;
-	uint16_t port;
-	int listener = listen_here(&port), fd, pod, other;
+	struct link link;
+	int other;
 
 	(void)state;
-	promise_forward(NULL, 0, &scene);
-	fd = open_spdy(&scene);
-	open_pair(&out, &packer, 1, port);
-	send_queue(fd, &out);
-	pod = accept(listener, NULL, NULL);
-	assert_true(pod >= 0);
-	assert_true(fill(pod) > 0);
+	open_link(&link);
+	assert_true(fill(link.pod) > 0);
 	other = open_echo_session();
 	expect_echo(other);
 	close(other);
-	close(fd);
-	expect_end(pod);
-	close(pod);
-	close(listener);
-	packer_done(&packer);
+	link.fd = fd_close(link.fd);
+	expect_end(link.pod);
+	close_link(&link);
 }
 
 /* The pod reads nothing: then the client is not read either. */
 static void test_deaf_pod(void **state)
 {
-	CLEANUP(queue_done) struct queue out = { 0 }, data = { 0 };
+	CLEANUP(queue_done) struct queue data = { 0 };
 	static const char zeros[32 * 1024];
-	struct packer packer = { 0 };
-	struct scene scene;
-	uint16_t port;
-	size_t total = 0;
-	int listener = listen_here(&port), fd, pod;
 	struct pollfd ready = { .events = POLLOUT };
+	struct link link;
+	size_t total = 0;
 
 	(void)state;
-	promise_forward(NULL, 0, &scene);
-	fd = open_spdy(&scene);
-	open_pair(&out, &packer, 1, port);
-	send_queue(fd, &out);
-	pod = accept(listener, NULL, NULL);
-	assert_true(pod >= 0);
+	open_link(&link);
 	put_data(&data, 3, zeros, sizeof(zeros), false);
-	ready.fd = fd;
+	ready.fd = link.fd;
 	for (size_t at = 0; poll(&ready, 1, 1000) > 0; at %= data.len) {
-		ssize_t put = send(fd, queue_front(&data) + at, data.len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t put =
+			send(link.fd, queue_front(&data) + at, data.len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		assert_true(put > 0 || errno == EAGAIN);
 		at += put > 0 ? (size_t)put : 0;
 		total += put > 0 ? (size_t)put : 0;
 		assert_true(total < 256u * 1024 * 1024);
 	}
-	close(fd);
-	expect_end(pod);
-	close(pod);
-	close(listener);
-	packer_done(&packer);
+	link.fd = fd_close(link.fd);
+	expect_end(link.pod);
+	close_link(&link);
 }
 
 /* The oldest form: two channels for each named port, which begin with its number. */
@@ -283,6 +333,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_forward, start, stop),
+		cmocka_unit_test_setup_teardown(test_frames_of_two, start, stop),
 		cmocka_unit_test_setup_teardown(test_forward_tunnel, start, stop),
 		cmocka_unit_test_setup_teardown(test_listener_on_v6_only, start, stop),
 		cmocka_unit_test_setup_teardown(test_by_port, start, stop),

@@ -20,11 +20,11 @@ import (
 //
 //	ExecSync_ms        of `echo hi`
 //	Exec_ms, ExecTty_ms the same from the request for a URL to the end of its session, without and with a terminal
-//	exec_pss_kb        of all processes that one more `sleep` in an exec costs beside it, and of the server
+//	exec_pss_kb        memory of the processes that a `sleep` in an exec needs beside itself
 //	Echo_ms            from a key to its echo by the terminal of `cat`, exec with a terminal
 //	forward_to_mib_s   one connection, bytes to the pod; forward_from_mib_s: from it
 //	forward_many_mib_s many connections at once, each sending and getting back each, checksums compared
-//	cpu_s              of the server process, while bytes were forwarded
+//	cpu_to_s, cpu_from_s of the server process meanwhile
 //
 // The pod is on the host's network, so its end of the connections is here.
 func streams(ctx context.Context, rt cri.RuntimeServiceClient, r *rec, res map[string]any, spec *cri.ImageSpec) {
@@ -43,21 +43,15 @@ func streams(ctx context.Context, rt cri.RuntimeServiceClient, r *rec, res map[s
 	execsOf(ctx, rt, r, res, ctr.ContainerId)
 	echo(ctx, rt, r, ctr.ContainerId)
 	if *volume > 0 {
-		transfers(ctx, rt, res, pod.PodSandboxId)
+		forwards(ctx, rt, res, pod.PodSandboxId)
+		if *server != 0 {
+			res["peak_rss_mib"] = peakMiB(*server)
+		}
 	}
 	_, err = rt.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: pod.PodSandboxId})
 	must(err)
 	_, err = rt.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: pod.PodSandboxId})
 	must(err)
-}
-
-func transfers(ctx context.Context, rt cri.RuntimeServiceClient, res map[string]any, pod string) {
-	before := cpuSeconds(*server)
-	forwards(ctx, rt, res, pod)
-	if *server != 0 {
-		res["cpu_s"] = cpuSeconds(*server) - before
-		res["peak_rss_mib"] = peakMiB(*server)
-	}
 }
 
 // session runs a command to its end and returns what it wrote; with a terminal, in one.
@@ -271,7 +265,7 @@ func forwards(ctx context.Context, rt cri.RuntimeServiceClient, res map[string]a
 	f := forwarding(ctx, rt, pod, port)
 	s, err := f.dial(nil)
 	must(err)
-	t := time.Now()
+	t, cpu := time.Now(), cpuSeconds(*server)
 	for sent := 0; sent < total; sent += len(block) {
 		must(s.send(block, sent+len(block) >= total))
 	}
@@ -279,6 +273,7 @@ func forwards(ctx context.Context, rt cri.RuntimeServiceClient, res map[string]a
 		must(fmt.Errorf("%d of %d bytes came to the pod", n, total))
 	}
 	res["forward_to_mib_s"] = rate(total, time.Since(t))
+	res["cpu_to_s"] = cpuSeconds(*server) - cpu
 	f.conn.close()
 	stop()
 
@@ -298,7 +293,7 @@ func forwards(ctx context.Context, rt cri.RuntimeServiceClient, res map[string]a
 		}
 	})
 	must(err)
-	t = time.Now()
+	t, cpu = time.Now(), cpuSeconds(*server)
 	must(s.send([]byte{0}, false))
 	select { // a server may take its time to tell the end
 	case <-all:
@@ -308,6 +303,7 @@ func forwards(ctx context.Context, rt cri.RuntimeServiceClient, res map[string]a
 		must(fmt.Errorf("%d of %d bytes came from the pod", n, total))
 	}
 	res["forward_from_mib_s"] = rate(total, time.Since(t))
+	res["cpu_from_s"] = cpuSeconds(*server) - cpu
 	f.conn.close()
 	stop()
 	if *par > 1 {
