@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/complaint.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -133,8 +134,11 @@ static int failed(const struct plugin_call *call, const struct command_result *r
 		command_result_text(result, ended, sizeof(ended));
 		add_clean(&text, ended);
 	}
-	return err_set(err, code == CODE_TRY_AGAIN ? RPC_UNAVAILABLE : RPC_INTERNAL, "plugin %s: %s: %s",
-		       call->type, call->command, str_get(&text));
+	enum rpc_code rpc = complaint_code(str_get(&text));
+	if (rpc == RPC_INTERNAL)
+		rpc = complaint_code(str_get(&result->err_out));
+	return err_set(err, code == CODE_TRY_AGAIN ? RPC_UNAVAILABLE : rpc, "plugin %s: %s: %s", call->type,
+		       call->command, str_get(&text));
 }
 
 static int run(const struct plugin_call *call, const struct ctx *ctx, struct str *ret, struct err *err)

@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/complaint.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -194,10 +195,10 @@ static int not_started(const struct exec_process *process, const char *errors, s
 	static const char *const content[] = { "executable file",  "No such file", "no such file",
 					       "ermission denied", "exec format",  "Exec format",
 					       "Not a directory" };
-	enum rpc_code code = RPC_INTERNAL;
 	char text[800];
 
 	verb_message(errors, text, sizeof(text));
+	enum rpc_code code = complaint_code(text);
 	if (!process_alive(process->init))
 		code = RPC_FAILED_PRECONDITION;
 	for (size_t i = 0; i < ARRAY_LEN(content); i++)

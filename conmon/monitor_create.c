@@ -26,6 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/complaint.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -253,7 +254,7 @@ static int runtime_failed(const struct monitor_spec *spec, const json_t *json, s
 		return err_set(err, RPC_INVALID_ARGUMENT,
 			       "create container: program \"%.200s\" cannot be run: %s",
 			       spec->program ? spec->program : "", problem);
-	return err_set(err, RPC_INTERNAL, "create container: %s",
+	return err_set(err, complaint_code(text), "create container: %s",
 		       *text ? text : "the runtime failed without a word");
 }
 
@@ -265,8 +266,9 @@ static int parse_answer(struct create *create, struct str *line, pid_t *ret, str
 
 	if (line->len == 0) {
 		monitor_complaint(create, text, sizeof(text));
-		return err_set(err, RPC_INTERNAL, "create container: the monitor ended without a pid%s%s",
-			       *text ? ": " : "", text);
+		return err_set(err, complaint_code(text),
+			       "create container: the monitor ended without a pid%s%s", *text ? ": " : "",
+			       text);
 	}
 	clean_message(line);
 	if (json_parse(line->data, line->len, MESSAGE_MAX, &json, err) < 0)

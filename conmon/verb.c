@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/complaint.h"
 #include "base/clock.h"
 
 static const char *const verbs[] = { "create", "start", "kill", "delete", "update", "other" };
@@ -157,7 +158,7 @@ static int run_fed(const struct runtime_target *target, const char *const *words
 	verb_message(str_get(&result.err_out), text, sizeof(text));
 	if (!*text)
 		command_result_text(&result, text, sizeof(text));
-	return err_set(err, RPC_INTERNAL, "%s %s: %s", target->handler->name, words[0], text);
+	return err_set(err, complaint_code(text), "%s %s: %s", target->handler->name, words[0], text);
 }
 
 int verb_run_fed(const struct runtime_target *target, const char *const *words, const char *input,
