@@ -90,6 +90,7 @@ struct config_runtimes {             /* [crisp.runtime] */
 	bool device_ownership_from_security_context;
 	const char *seccomp_profile;           /* path of RuntimeDefault's profile (JSON), "": built in */
 	int64_t runtime_timeout;               /* ns for one verb of an OCI runtime */
+	int64_t reconcile_interval;            /* ns between two looks for what is amiss */
 	bool enable_pod_events;                /* GetContainerEvents */
 	const struct config_runtime *runtimes; /* in order of first mention; crun and runc always exist */
 	size_t runtimes_len;

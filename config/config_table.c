@@ -148,6 +148,10 @@ static const struct config_key runtime_keys[] = {
 	{ "runtime_timeout", CONFIG_DURATION, OFFSET(runtime.runtime_timeout), "\"2m\"",
 	  "How long one call of an OCI runtime may take before it is killed (1s to 1h).",
 	  .min = SECOND, .max = HOUR },
+	{ "reconcile_interval", CONFIG_DURATION, OFFSET(runtime.reconcile_interval), "\"1m\"",
+	  "How often pods and containers are compared with what is there (1s to 1h): processes that ended unnoticed, and what\n"
+	  "nobody owns any more. What could not be undone is tried again sooner, after 10 s at most, and then ever more seldom.",
+	  .min = SECOND, .max = HOUR },
 	{ "enable_pod_events", CONFIG_BOOL, OFFSET(runtime.enable_pod_events), "true",
 	  "Whether GetContainerEvents is offered, for a kubelet with the feature gate EventedPLEG. Without a subscriber it\n"
 	  "costs nothing." },

@@ -342,6 +342,38 @@ int procs_wait_words(const char *const *words, size_t len, const struct ctx *ctx
 	return 0;
 }
 
+/* Words are ended by NUL, in a title by a space. */
+static bool is_titled(pid_t pid, const char *program, const char *word)
+{
+	char text[CMDLINE_MAX];
+	size_t len = read_proc(pid, "cmdline", text, sizeof(text));
+	size_t first = strlen(program), second = strlen(word);
+
+	if (len < first + 1 + second || memcmp(text, program, first) != 0 ||
+	    memcmp(text + first + 1, word, second) != 0)
+		return false;
+	return (text[first] == '\0' || text[first] == ' ') &&
+	       (text[first + 1 + second] == '\0' || text[first + 1 + second] == ' ');
+}
+
+int procs_find_titled(const char *program, const char *word, struct process *ret, struct err *err)
+{
+	struct scan scan CLEANUP(scan_done) = { 0 };
+
+	if (scan_all(&scan, err) < 0)
+		return -1;
+	*ret = (struct process)PROCESS_INIT;
+	for (size_t i = 0; i < scan.len && ret->pidfd < 0; i++) {
+		const struct proc *proc = &scan.procs[i];
+		struct err why;
+
+		if (!proc->gone && is_titled(proc->pid, program, word) &&
+		    process_open(proc->pid, proc->start_time, ret, &why) < 0 && why.code != RPC_NOT_FOUND)
+			return err_set(err, why.code, "%s", why.text);
+	}
+	return 0;
+}
+
 bool procs_is_descendant(pid_t pid, pid_t root)
 {
 	struct proc proc = { .parent = pid };

@@ -21,6 +21,7 @@
 #include "base/ctx.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/spawn.h"
 
 /* SIGKILL for every process with that mark, except `spared` (0: none); returns when all are gone. -1 when ctx
  * ends before. */
@@ -37,6 +38,9 @@ int procs_kill_descendants(pid_t root, const struct ctx *ctx, struct err *err) M
 int procs_kill_words(const char *const *words, size_t len, const struct ctx *ctx, struct err *err) MUST_CHECK;
 /* Waits until nobody has these words any more. */
 int procs_wait_words(const char *const *words, size_t len, const struct ctx *ctx, struct err *err) MUST_CHECK;
+/* A process whose command line begins with these two words: its pidfd is open then, else -1 (also when it has
+ * ended). A title that a process has given itself counts, too. */
+int procs_find_titled(const char *program, const char *word, struct process *ret, struct err *err) MUST_CHECK;
 bool procs_is_descendant(pid_t pid, pid_t root);
 
 #endif

@@ -17,9 +17,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/id.h"
 #include "base/str.h"
 #include "sandbox/cgroup_hierarchy.h"
 #include "sandbox/cgroup_systemd.h"
@@ -28,6 +30,7 @@
 #define DEFAULT_PARENT "/crisp.pods"
 #define SLICE_PREFIX "crisp-pods-pod"
 #define SLICE ".slice"
+#define OWNER_MARK "trusted.crisp.root"
 
 enum { COMPONENT_MAX = 255, FILE_MAX = 64 * 1024 };
 
@@ -397,6 +400,42 @@ bool cgroup_exists(const struct cgroups *cgroups, const char *path)
 			return true;
 	}
 	return false;
+}
+
+/* Of all hierarchies the first has the mark. */
+static int open_first(const struct cgroups *cgroups, const char *path)
+{
+	return cgroup_hierarchy_open(&cgroups->items[0], path);
+}
+
+void cgroup_mark(const struct cgroups *cgroups, const char *path, const char *owner)
+{
+	CLEANUP(fd_closep) int dir = open_first(cgroups, path);
+
+	if (dir >= 0)
+		(void)!fsetxattr(dir, OWNER_MARK, owner, strlen(owner), 0);
+}
+
+bool cgroup_is_marked(const struct cgroups *cgroups, const char *path, const char *owner)
+{
+	CLEANUP(fd_closep) int dir = open_first(cgroups, path);
+	char value[CGROUP_PATH_MAX];
+	ssize_t len = dir < 0 ? -1 : fgetxattr(dir, OWNER_MARK, value, sizeof(value));
+
+	return len >= 0 && (size_t)len == strlen(owner) && memcmp(value, owner, (size_t)len) == 0;
+}
+
+void cgroup_list_pods(const struct cgroups *cgroups, struct strv *ret)
+{
+	CLEANUP(fd_closep) int dir = open_first(cgroups, DEFAULT_PARENT);
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+	struct err ignored;
+
+	if (dir < 0 || dir_list(dir, ".", &names, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < names.len; i++)
+		if (str_has_prefix(names.items[i], "pod") && id_valid(names.items[i] + strlen("pod")))
+			strv_add(ret, names.items[i] + strlen("pod"));
 }
 
 /* The number after "oom_kill " on a line of its own. */

@@ -21,6 +21,7 @@
 #include "base/ctx.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "config/config.h"
 
 enum cgroup_view { CGROUP_VIEW_V1, CGROUP_VIEW_V2, CGROUP_VIEW_HYBRID };
@@ -67,6 +68,13 @@ int cgroup_make_leaf(const struct cgroups *cgroups, const char *path, struct err
  * v2. */
 int cgroup_open(const struct cgroups *cgroups, const char *path, struct err *err) MUST_CHECK;
 bool cgroup_exists(const struct cgroups *cgroups, const char *path);
+
+/* Says whose path is (the root folder of a crispd): an extended attribute. Where there are none nothing is
+ * marked, and nothing said. */
+void cgroup_mark(const struct cgroups *cgroups, const char *path, const char *owner);
+bool cgroup_is_marked(const struct cgroups *cgroups, const char *path, const char *owner);
+/* The ids of pods that have a cgroup where pods without a parent get theirs (not as slices), anybody's. */
+void cgroup_list_pods(const struct cgroups *cgroups, struct strv *ret);
 
 /* Puts a process into path (not a slice), in every hierarchy; its children stay where they are. */
 int cgroup_move(const struct cgroups *cgroups, const char *path, pid_t pid, struct err *err) MUST_CHECK;

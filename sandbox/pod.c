@@ -78,6 +78,7 @@ struct pod *pod_new_take(struct sandboxes *owner, const char *id, struct arena *
 	pod->overhead = pod->config->linux ? pod->config->linux->overhead : NULL;
 	pod->resources = pod->config->linux ? pod->config->linux->resources : NULL;
 	pod->pause = (struct process)PROCESS_INIT;
+	pod->halt_due = NO_DEADLINE;
 	cgroup_meter_init(&pod->meter, owner->cgroups, pod->cgroup_path);
 	net_meter_init(&pod->net);
 	gate_init(&pod->gate);
@@ -171,10 +172,8 @@ int pod_save(struct pod *pod, struct err *err)
 	return record_write(pod->dir, "state.json", pod_state_fields, &record, err);
 }
 
-static void pause_ended(void *data)
+void pod_pause_ended(struct pod *pod)
 {
-	struct pod *pod = data;
-
 	lock_take(&pod->lock);
 	pod->ready = false;
 	if (pod->pause.pidfd >= 0) { /* else somebody is stopping it and reaps */
@@ -185,6 +184,11 @@ static void pause_ended(void *data)
 	pod->pause = (struct process)PROCESS_INIT;
 	lock_drop(&pod->lock);
 	announce_pod(pod);
+}
+
+static void pause_ended(void *data)
+{
+	pod_pause_ended(data);
 }
 
 static void release(void *data)

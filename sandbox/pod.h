@@ -58,6 +58,9 @@ struct pod {
 	bool down;    /* pause has died by itself */
 	bool visible; /* is or was in the maps: announced */
 	bool removed;
+	/* A stop that failed is tried again (reconciler.h): when, and how long after the last try.
+	 * NO_DEADLINE and 0: none has. */
+	int64_t halt_due, halt_delay;
 	struct process pause;
 	struct watch *watch;
 	struct strv ips;
@@ -93,5 +96,7 @@ int pod_save_config(struct pod *pod, struct err *err) MUST_CHECK;
 
 /* Starts watching the pause process; its death makes the pod not ready. */
 int pod_watch(struct pod *pod, struct err *err) MUST_CHECK;
+/* What the watch does, for whoever has found the end by himself. Any thread. */
+void pod_pause_ended(struct pod *pod);
 
 #endif

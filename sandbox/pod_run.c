@@ -152,6 +152,15 @@ static int commit(struct pod *pod, struct pause_started *pause, struct err *err)
 	return pause_keep(pause, err);
 }
 
+static int make_cgroup(const struct pod *pod, struct err *err)
+{
+	if (cgroup_make(pod->owner->cgroups, pod->cgroup_path, err) < 0)
+		return -1;
+	if (cgroup_pod_path_is_ours(pod->cgroup_path, pod->id))
+		cgroup_mark(pod->owner->cgroups, pod->cgroup_path, pod->owner->config->root);
+	return 0;
+}
+
 static int build(struct pod *pod, const struct ctx *ctx, struct err *err)
 {
 	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
@@ -159,9 +168,9 @@ static int build(struct pod *pod, const struct ctx *ctx, struct err *err)
 	struct pod_files_spec files;
 
 	files_spec(pod, arena, &files);
-	if (cgroup_make(pod->owner->cgroups, pod->cgroup_path, err) < 0 ||
-	    pod_resources_apply(pod, err) < 0 || start_pause(pod, arena, &pause, ctx, err) < 0 ||
-	    pod_files_make(&files, err) < 0 || map_layers(pod, err) < 0 || attach(pod, arena, ctx, err) < 0)
+	if (make_cgroup(pod, err) < 0 || pod_resources_apply(pod, err) < 0 ||
+	    start_pause(pod, arena, &pause, ctx, err) < 0 || pod_files_make(&files, err) < 0 ||
+	    map_layers(pod, err) < 0 || attach(pod, arena, ctx, err) < 0)
 		return -1;
 	if (pod_files_write_hosts(&files, (const char *const *)pod->ips.items, err) < 0)
 		return -1;

@@ -4,6 +4,7 @@
  * the error of that step as the answer. Removing is stopping, then the containers' and the pod's directories.
  */
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -13,6 +14,8 @@
 #include "sandbox/pod_files.h"
 #include "sandbox/store.h"
 #include "sandbox/strings.h"
+
+enum { VERB_SECONDS = 240 };
 
 /* All are told to die first, so that they do it side by side; then each is waited for. */
 static int stop_containers(struct pod *pod, const struct ctx *ctx, struct err *err)
@@ -169,6 +172,9 @@ static int stop(struct pod *pod, const struct ctx *ctx, struct err *err)
 	/* What is known to be not ready is so after a crash as well, also when a later step fails. */
 	bool was_stopped = is_stopped(pod);
 	int failed = pod_halt(pod, ctx, err);
+
+	if (failed)
+		reconciler_halt_later(pod);
 	struct err save;
 	if (!was_stopped && pod_save(pod, failed ? &save : err) < 0)
 		return -1;
@@ -177,8 +183,11 @@ static int stop(struct pod *pod, const struct ctx *ctx, struct err *err)
 
 static int remove_object(struct pod *pod, const struct ctx *ctx, struct err *err)
 {
-	if (pod_destroy(pod, ctx, err) < 0)
+	if (pod_destroy(pod, ctx, err) < 0) {
+		if (!is_stopped(pod))
+			reconciler_halt_later(pod);
 		return -1;
+	}
 	lock_take(&pod->lock);
 	pod->removed = true;
 	lock_drop(&pod->lock);
@@ -187,21 +196,27 @@ static int remove_object(struct pod *pod, const struct ctx *ctx, struct err *err
 	return 0;
 }
 
+/* The joined work: what one client began is finished also when it goes away, and found by those who ask
+ * again. A pod that was removed meanwhile is as they want it. */
 struct verb {
-	const char *what;
+	const char *key, *what;
 	int (*run)(struct pod *pod, const struct ctx *ctx, struct err *err);
+	struct pod *pod; /* a reference */
 };
 
-/* Runs it inside the pod's gate. A pod that is unknown, or was removed meanwhile, is as the client wants it.
- */
-static int run_verb(struct sandboxes *sandboxes, const struct verb *verb, const struct ctx *ctx,
-		    const char *id, struct err *err)
+static void verb_free(void *data)
 {
-	CLEANUP(pod_unrefp) struct pod *pod = NULL;
-	struct err find;
+	struct verb *verb = data;
 
-	if (store_find_pod(sandboxes, id, &pod, &find) < 0)
-		return find.code == RPC_NOT_FOUND ? 0 : err_set(err, find.code, "%s", find.text);
+	pod_unref(verb->pod);
+	free(verb);
+}
+
+static int run_gated(void *data, const struct ctx *ctx, char **ret UNUSED, struct err *err)
+{
+	const struct verb *verb = data;
+	struct pod *pod = verb->pod;
+
 	if (gate_enter(&pod->gate, ctx, verb->what, err) < 0)
 		return -1;
 	lock_take(&pod->lock);
@@ -212,12 +227,40 @@ static int run_verb(struct sandboxes *sandboxes, const struct verb *verb, const 
 	return failed;
 }
 
+/* A pod that is unknown is as the client wants it. */
+static int run_verb(struct sandboxes *sandboxes, const struct verb *verb, const struct ctx *ctx,
+		    const char *id, struct err *err)
+{
+	CLEANUP(pod_unrefp) struct pod *pod = NULL;
+	struct err find;
+
+	if (store_find_pod(sandboxes, id, &pod, &find) < 0)
+		return find.code == RPC_NOT_FOUND ? 0 : err_set(err, find.code, "%s", find.text);
+
+	CLEANUP(freep) char *key = xasprintf("%s/%s", verb->key, pod->id);
+	CLEANUP(freep) char *nothing = NULL;
+	struct verb *own = xnew(struct verb);
+	*own = *verb;
+	own->pod = pod_ref(pod);
+	struct flight_work work = { .key = key,
+				    .what = verb->what,
+				    .run = run_gated,
+				    .free_data = verb_free,
+				    .data = own,
+				    .deadline = clock_deadline_in(VERB_SECONDS * NS_PER_SEC) };
+	return flight_join(sandboxes->flights, ctx, &work, &nothing, err);
+}
+
 int pod_stop(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err)
 {
-	return run_verb(sandboxes, &(struct verb){ "StopPodSandbox", stop }, ctx, id, err);
+	const struct verb verb = { "stop-pod", "StopPodSandbox", stop, NULL };
+
+	return run_verb(sandboxes, &verb, ctx, id, err);
 }
 
 int pod_remove(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err)
 {
-	return run_verb(sandboxes, &(struct verb){ "RemovePodSandbox", remove_object }, ctx, id, err);
+	const struct verb verb = { "remove-pod", "RemovePodSandbox", remove_object, NULL };
+
+	return run_verb(sandboxes, &verb, ctx, id, err);
 }

@@ -107,6 +107,11 @@ static void list(const struct sandboxes *sandboxes, struct strv *ret)
 		strv_done(ret);
 }
 
+void quarantine_names(struct sandboxes *sandboxes, struct strv *ret)
+{
+	list(sandboxes, ret);
+}
+
 void quarantine_pods(struct sandboxes *sandboxes, struct strv *ret)
 {
 	CLEANUP(strv_done) struct strv names = STRV_INIT;

@@ -1,5 +1,4 @@
-/* Opening and closing of the whole, and the notices that come from outside: exit files and the retry timer.
- */
+/* Opening and closing of the whole, and the notices of exit files. */
 #include "sandbox/sandboxes.h"
 
 #include <fcntl.h>
@@ -13,8 +12,6 @@
 #include "sandbox/cgroup_systemd.h"
 #include "sandbox/monitor_cgroup.h"
 #include "sandbox/store.h"
-
-enum { RETRY_SECONDS = 10 };
 
 /* Containers with a user namespace of their own reach their root filesystem and files through here, as
  * somebody else than the host's root. What lies below is closed to all but them. */
@@ -72,12 +69,6 @@ static void exit_noticed(void *data, const char *id)
 		container_check_exit(container, false);
 }
 
-static void retry(struct source *source UNUSED, void *data)
-{
-	leftovers_retry(data, clock_mono());
-	attachments_retry(data, clock_mono());
-}
-
 /* Exit files that were there before the watch are seen here. */
 static void catch_up(struct sandboxes *sandboxes)
 {
@@ -101,15 +92,13 @@ static int open_parts(struct sandboxes *sandboxes, struct err *err)
 	sandboxes->exits = exit_watch_new(sandboxes->loop, sandboxes->exit_dir, exit_noticed, sandboxes, err);
 	if (!sandboxes->exits)
 		return -1;
-	sandboxes->retry = loop_add_timer(sandboxes->loop, RETRY_SECONDS * NS_PER_SEC,
-					  RETRY_SECONDS * NS_PER_SEC, retry, sandboxes, err);
+	sandboxes->reconciler = reconciler_new(sandboxes, err);
 	/* The restore comes last: it gives tasks to the pool, which a failure after it would pull the rug
 	 * from under. */
-	if (!sandboxes->retry || store_restore(sandboxes, err) < 0)
+	if (!sandboxes->reconciler || store_restore(sandboxes, err) < 0)
 		return -1;
 	catch_up(sandboxes);
-	leftovers_retry(sandboxes, clock_mono());
-	attachments_retry(sandboxes, clock_mono());
+	reconciler_look(sandboxes->reconciler, clock_mono());
 	return 0;
 }
 
@@ -138,6 +127,7 @@ struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct
 	map_init(&sandboxes->pod_names, NULL);
 	map_init(&sandboxes->container_names, NULL);
 	map_init(&sandboxes->leftovers, NULL);
+	atomic_init(&sandboxes->discards, 0);
 	cond_init(&sandboxes->leftovers_changed);
 	if (open_parts(sandboxes, err) < 0)
 		return sandboxes_free(sandboxes);
@@ -173,7 +163,7 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 {
 	if (!sandboxes)
 		return NULL;
-	source_free(sandboxes->retry);
+	reconciler_free(sandboxes->reconciler);
 	exit_watch_free(sandboxes->exits);
 	flights_free(sandboxes->flights);
 	layer_walker_free(sandboxes->walker);
@@ -192,6 +182,7 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 	fd_close(sandboxes->containers_dir);
 	fd_close(sandboxes->trash_dir);
 	strv_done(&sandboxes->warnings);
+	strv_done(&sandboxes->strays_told);
 	free(sandboxes->pause_path);
 	free(sandboxes->boot_id);
 	free(sandboxes->exit_dir);

@@ -179,7 +179,7 @@ void store_containers_freep(struct container ***containers)
 }
 
 struct discard {
-	int dir; /* trash, owned by the store */
+	struct sandboxes *owner;
 	char *name;
 };
 
@@ -188,8 +188,9 @@ static void discard_task(void *data)
 	struct discard *discard = data;
 	struct err err;
 
-	if (tree_remove(discard->dir, discard->name, &err) < 0)
-		log_debug("trash: %s, ignoring until the next start", err.text);
+	if (tree_remove(discard->owner->trash_dir, discard->name, &err) < 0)
+		log_debug("trash: %s, ignoring: it is tried again", err.text);
+	atomic_fetch_sub(&discard->owner->discards, 1);
 	free(discard->name);
 	free(discard);
 }
@@ -199,7 +200,8 @@ void store_empty_trash(struct sandboxes *sandboxes, const char *name)
 	struct discard *discard = xnew(struct discard);
 	struct err ignored;
 
-	discard->dir = sandboxes->trash_dir;
+	discard->owner = sandboxes;
+	atomic_fetch_add(&sandboxes->discards, 1);
 	discard->name = xstrdup(name);
 	if (pool_run(sandboxes->pool, discard_task, discard, &ignored) < 0)
 		discard_task(discard);

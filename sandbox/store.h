@@ -13,6 +13,7 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/container.h"
 #include "sandbox/pod.h"
+#include "sandbox/reconciler.h"
 #include "sandbox/sandboxes.h"
 #include "sandbox/seccomp.h"
 #include "sandbox/spec.h"
@@ -38,7 +39,8 @@ struct sandboxes {
 	int pods_dir, containers_dir, trash_dir; /* fds of <root>/pods, containers, trash */
 	struct layer_walker *walker;
 	struct exit_watch *exits;
-	struct source *retry; /* timer of leftovers */
+	struct reconciler *reconciler;
+	atomic_int discards; /* deletions in the trash under way */
 	struct strv warnings;
 
 	struct lock lock;
@@ -46,7 +48,8 @@ struct sandboxes {
 	struct map pods, containers;           /* by id */
 	struct map pod_names, container_names; /* by identity */
 	struct cond leftovers_changed;
-	struct map leftovers; /* struct leftover (leftovers.c) by the object's id; owned */
+	struct strv strays_told; /* ids of what has no record and runs (strays.c) */
+	struct map leftovers;    /* struct leftover (leftovers.c) by the object's id; owned */
 	int64_t attachments_due, attachments_delay; /* clock_mono() ns; ns (attachments.c) */
 };
 
@@ -93,6 +96,8 @@ void quarantine_put(struct sandboxes *owner, int dir, const char *kind, const ch
 /* Whether a container in quarantine may run on this layer. */
 bool quarantine_uses_layer(struct sandboxes *sandboxes, const char *chain_id);
 
+/* All that is in quarantine: "pod-<id>", "container-<id>". */
+void quarantine_names(struct sandboxes *sandboxes, struct strv *ret);
 /* The ids of the pods in quarantine are added. */
 void quarantine_pods(struct sandboxes *sandboxes, struct strv *ret);
 

@@ -147,7 +147,7 @@ static const char everything[] =
 	"default_capabilities = [\"NET_RAW\", \"CHECKPOINT_RESTORE\"]\n"
 	"default_sysctls = [\"net.ipv4.ping_group_range=0 0\", \"kernel.shmmax=1\"]\n"
 	"default_env = [\"A=b=c\", \"EMPTY=\", 'Q=\"\\']\nseccomp_profile = \"/etc/seccomp.json\"\n"
-	"runtime_timeout = \"30s\"\n"
+	"runtime_timeout = \"30s\"\nreconcile_interval = \"5s\"\n"
 	"[crisp.runtime.runtimes.kata]\nruntime_path = \"/usr/bin/kata-runtime\"\nruntime_type = \"oci\"\n"
 	"runtime_root = \"/run/vc\"\nmonitor_path = \"/usr/libexec/conmon\"\nmonitor_env = []\n"
 	"allowed_annotations = [\"io.kubernetes.cri-o.Devices\"]\nprivileged_without_host_devices = true\n"
