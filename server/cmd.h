@@ -15,6 +15,6 @@ struct cmd {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct cmd cmd_serve, cmd_config, cmd_check, cmd_version;
+extern const struct cmd cmd_serve, cmd_config, cmd_check, cmd_version, cmd_wipe;
 
 #endif

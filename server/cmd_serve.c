@@ -68,9 +68,9 @@ static void help(void)
 	       "Serves the Kubernetes Container Runtime Interface (CRI v1) on a unix socket.\n\n"
 	       "options:\n%s      --help\n\n"
 	       "commands (each has --help):\n"
-	       "  %-10s %s\n  %-10s %s\n  %-10s %s\n",
+	       "  %-10s %s\n  %-10s %s\n  %-10s %s\n  %-10s %s\n",
 	       options_help, cmd_config.name, cmd_config.summary, cmd_check.name, cmd_check.summary,
-	       cmd_version.name, cmd_version.summary);
+	       cmd_version.name, cmd_version.summary, cmd_wipe.name, cmd_wipe.summary);
 }
 
 static int serve(int argc, char **argv)

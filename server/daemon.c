@@ -28,6 +28,7 @@
 #include "server/grpc/listener.h"
 #include "server/grpc/rpc_server.h"
 #include "server/heap.h"
+#include "server/marker.h"
 #include "server/metrics/metrics.h"
 #include "server/notify.h"
 #include "server/reload.h"
@@ -240,7 +241,7 @@ static int claim(struct daemon *daemon, struct err *err)
 	if (daemon->root_claim < 0)
 		return -1;
 	daemon->runroot_claim = claim_take(daemon->options->config->runroot, err);
-	return daemon->runroot_claim < 0 ? -1 : 0;
+	return daemon->runroot_claim < 0 ? -1 : marker_write(daemon->options->config->root, err);
 }
 
 static int start(struct daemon *daemon, struct err *err)

@@ -5,7 +5,7 @@
 #include "server/cmd.h"
 #include "server/options.h"
 
-static const struct cmd *const commands[] = { &cmd_config, &cmd_check, &cmd_version };
+static const struct cmd *const commands[] = { &cmd_config, &cmd_check, &cmd_version, &cmd_wipe };
 
 int main(int argc, char **argv)
 {

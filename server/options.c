@@ -27,13 +27,15 @@ static const struct override overrides[] = {
 	{ "log-level", "crisp.runtime", "log_level" },
 };
 
-enum { OPT_CONFIG = 256, OPT_CONFIG_DIR, OPT_HELP, OPT_JSON, OPT_OVERRIDE };
+enum { OPT_CONFIG = 256, OPT_CONFIG_DIR, OPT_HELP, OPT_JSON, OPT_FORCE, OPT_IMAGES, OPT_OVERRIDE };
 
 static const struct option known[] = {
 	{ "config", required_argument, NULL, OPT_CONFIG },
 	{ "config-dir", required_argument, NULL, OPT_CONFIG_DIR },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "json", no_argument, NULL, OPT_JSON },
+	{ "force", no_argument, NULL, OPT_FORCE },
+	{ "images", no_argument, NULL, OPT_IMAGES },
 	{ "root", required_argument, NULL, OPT_OVERRIDE },
 	{ "runroot", required_argument, NULL, OPT_OVERRIDE + 1 },
 	{ "listen", required_argument, NULL, OPT_OVERRIDE + 2 },
@@ -69,6 +71,12 @@ static int take(int option, struct options *options, const char **values, unsign
 	case OPT_JSON:
 		options->json = true;
 		return flags & OPTIONS_JSON ? 0 : -1;
+	case OPT_FORCE:
+		options->force = true;
+		return flags & OPTIONS_WIPE ? 0 : -1;
+	case OPT_IMAGES:
+		options->images = true;
+		return flags & OPTIONS_WIPE ? 0 : -1;
 	default:
 		if (option < OPT_OVERRIDE)
 			return -1;

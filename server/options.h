@@ -15,10 +15,11 @@ struct options {
 	struct config_paths paths; /* points into argv and overrides */
 	struct str overrides;      /* TOML */
 	bool help, json;
+	bool force, images; /* wipe */
 };
 
 /* What a command understands beside the configuration options. */
-enum { OPTIONS_JSON = 1 };
+enum { OPTIONS_JSON = 1, OPTIONS_WIPE = 2 };
 
 /* Options may stand before the command: moves the first argument that is no option to argv[1]. False when
  * there is none. Not thread-safe (getopt). */

@@ -1,0 +1,20 @@
+/*
+ * The mark of crisp on its state: <root>/version, {"crisp": "<program version>", "state": <number>}. It says
+ * that a folder is crispd's own (`crispd wipe` touches no other) and how what is in it is to be read: a
+ * crispd that is older than the state refuses to serve on it or wipe it.
+ */
+#ifndef SERVER_MARKER_H
+#define SERVER_MARKER_H
+
+#include "base/err.h"
+#include "base/mem.h"
+
+enum { MARKER_STATE = 1 };
+
+/* The folder exists and is claimed (server/claim.h). FAILED_PRECONDITION: a newer crisp's. */
+int marker_write(const char *root, struct err *err) MUST_CHECK;
+/* NOT_FOUND: no folder, or one without the mark; FAILED_PRECONDITION: a newer crisp's, or something else of
+ * that name. */
+int marker_check(const char *root, struct err *err) MUST_CHECK;
+
+#endif
