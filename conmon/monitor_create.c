@@ -254,7 +254,7 @@ static int runtime_failed(const struct monitor_spec *spec, const json_t *json, s
 		return err_set(err, RPC_INVALID_ARGUMENT,
 			       "create container: program \"%.200s\" cannot be run: %s",
 			       spec->program ? spec->program : "", problem);
-	return err_set(err, complaint_code(text), "create container: %s",
+	return err_set(err, complaint_code(message), "create container: %s",
 		       *text ? text : "the runtime failed without a word");
 }
 

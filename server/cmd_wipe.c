@@ -9,7 +9,6 @@
  */
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/spawn.h"
+#include "base/thread.h"
 #include "conmon/procs.h"
 #include "image/overlay.h"
 #include "sandbox/reconciler.h"
@@ -33,6 +33,8 @@
 /* For one pod or container; then for what is deleted in the background. */
 #define PATIENCE (240 * NS_PER_SEC)
 #define DRAIN (600 * NS_PER_SEC)
+
+enum { STACK_SIZE = 512 * 1024 };
 
 struct wipe {
 	const struct config *config;
@@ -226,7 +228,7 @@ static int run_loop(struct wipe *wipe, struct err *err)
 {
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, work, wipe) != 0)
+	if (thread_start(&thread, "wipe", STACK_SIZE, work, wipe) != 0)
 		return err_set(err, RPC_RESOURCE_EXHAUSTED, "no thread");
 	int failed = loop_run(wipe->loop, err);
 	pthread_join(thread, NULL);
