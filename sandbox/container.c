@@ -59,6 +59,7 @@ struct container *container_new_take(struct container_birth *birth)
 	gate_init(&container->gate);
 	lock_init(&container->lock, "container", LOCK_CONTAINER);
 	cond_init(&container->changed);
+	list_init(&container->of_pod);
 	return container;
 }
 
@@ -84,6 +85,7 @@ struct container *container_unref(struct container *container)
 	if (!container || atomic_fetch_sub(&container->refs, 1) != 1)
 		return NULL;
 	assert(!container->watch && !container->init_watch);
+	listed_done(&container->listed);
 	cgroup_meter_done(&container->meter);
 	layer_meter_done(&container->layer);
 	process_done(&container->init);

@@ -22,6 +22,7 @@
 #include "proto/cri.pb-c.h"
 #include "sandbox/cgroup_meter.h"
 #include "sandbox/layer_meter.h"
+#include "sandbox/listed.h"
 #include "sandbox/announce.h"
 #include "sandbox/pod.h"
 #include "sandbox/users.h"
@@ -52,6 +53,8 @@ struct container {
 	int64_t created_at;
 	struct user user;     /* set before the container is visible */
 	bool poststart_hooks; /* the same: config.json has hooks that `start` must run */
+	struct listed listed; /* the same */
+	struct list of_pod;   /* in pod->containers; under the store's lock */
 
 	struct cgroup_meter meter;
 	struct layer_meter layer;
@@ -109,6 +112,8 @@ Cri__LinuxContainerResources *container_resources_merged(const Cri__LinuxContain
 							 const Cri__LinuxContainerResources *asked,
 							 struct arena *arena);
 Cri__ContainerState container_state(struct container *container);
+/* Encodes what lists say of it. */
+void container_listed_init(struct container *container);
 /* As clients see it, in arena. */
 Cri__ContainerStatus *container_status_message(struct container *container, struct arena *arena);
 /* Copies of the processes with pidfds of their own; -1 pidfd when gone. The caller calls process_done. */

@@ -163,10 +163,9 @@ int container_status(struct sandboxes *sandboxes, const char *id, bool verbose, 
 	return 0;
 }
 
-static bool matches(void *object, const void *wanted)
+static bool passes(const struct container *container, Cri__ContainerState state,
+		   const Cri__ContainerFilter *filter)
 {
-	const Cri__ContainerFilter *filter = wanted;
-	struct container *container = object;
 	const Cri__ContainerConfig *config = container->config;
 
 	if (!filter)
@@ -175,10 +174,15 @@ static bool matches(void *object, const void *wanted)
 		return false;
 	if (*filter->pod_sandbox_id && !str_has_prefix(container->pod->id, filter->pod_sandbox_id))
 		return false;
-	if (filter->state && filter->state->state != container_state(container))
+	if (filter->state && filter->state->state != state)
 		return false;
 	return map_entries_match(config->labels, config->n_labels, filter->label_selector,
 				 filter->n_label_selector);
+}
+
+static bool matches(void *object, const void *filter)
+{
+	return passes(object, container_state(object), filter);
 }
 
 static ProtobufCMessage *item_of(void *object, const void *data UNUSED, struct arena *arena)
@@ -209,14 +213,30 @@ static struct lister lister_of(struct container **containers, const Cri__Contain
 	};
 }
 
-int containers_list(struct sandboxes *sandboxes, const Cri__ContainerFilter *filter, struct arena *arena,
-		    Cri__ListContainersResponse *ret, struct err *err UNUSED)
+void container_listed_init(struct container *container)
+{
+	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
+
+	listed_init(&container->listed, item_of(container, NULL, arena), arena);
+}
+
+int containers_list(struct sandboxes *sandboxes, const Cri__ContainerFilter *filter,
+		    const struct list_room *room, struct err *err)
 {
 	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
-	const struct lister lister = lister_of(containers, filter);
+	CLEANUP(freep) struct listed_item *items = NULL;
+	size_t all = 0, count = 0;
 
-	ret->containers = (Cri__Container **)lister_all(&lister, arena, &ret->n_containers);
-	return 0;
+	while (containers[all])
+		all++;
+	items = xcalloc(all + 1, sizeof(*items));
+	for (size_t i = 0; containers[i]; i++) {
+		Cri__ContainerState state = container_state(containers[i]);
+
+		if (passes(containers[i], state, filter))
+			items[count++] = (struct listed_item){ &containers[i]->listed, state };
+	}
+	return listed_write(items, count, room, err);
 }
 
 int containers_each(struct sandboxes *sandboxes, const Cri__ContainerFilter *filter,

@@ -81,6 +81,7 @@ struct pod *pod_new_take(struct sandboxes *owner, const char *id, struct arena *
 	pod->halt_due = NO_DEADLINE;
 	cgroup_meter_init(&pod->meter, owner->cgroups, pod->cgroup_path);
 	net_meter_init(&pod->net);
+	list_init(&pod->containers);
 	gate_init(&pod->gate);
 	lock_init(&pod->lock, "pod", LOCK_POD);
 	return pod;
@@ -97,7 +98,8 @@ struct pod *pod_unref(struct pod *pod)
 {
 	if (!pod || atomic_fetch_sub(&pod->refs, 1) != 1)
 		return NULL;
-	assert(!pod->watch);
+	assert(!pod->watch && list_empty(&pod->containers));
+	listed_done(&pod->listed);
 	cgroup_meter_done(&pod->meter);
 	net_meter_done(&pod->net);
 	process_done(&pod->pause);

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/gate.h"
 #include "base/id.h"
+#include "base/list.h"
 #include "base/lock.h"
 #include "base/spawn.h"
 #include "base/str.h"
@@ -23,6 +24,7 @@
 #include "proto/cri.pb-c.h"
 #include "sandbox/cgroup_meter.h"
 #include "sandbox/announce.h"
+#include "sandbox/listed.h"
 #include "sandbox/namespaces.h"
 #include "sandbox/net_meter.h"
 #include "sandbox/userns.h"
@@ -44,6 +46,9 @@ struct pod {
 	char *dir, *run_dir, *ns_dir;        /* <root>/pods/<id>, <runroot>/pods/<id>, <runroot>/ns/<id> */
 	char *cgroup_path;
 	int64_t created_at; /* real ns */
+
+	struct listed listed;   /* set before the pod is visible */
+	struct list containers; /* of struct container that are in the maps; under the store's lock */
 
 	struct cgroup_meter meter;
 	struct net_meter net;
@@ -80,6 +85,8 @@ struct pod *pod_unref(struct pod *pod); /* accepts NULL, returns NULL */
 void pod_unrefp(struct pod **pod);
 
 bool pod_ready(struct pod *pod);
+/* Encodes what lists say of it. */
+void pod_listed_init(struct pod *pod);
 /* As clients see it, in arena. */
 Cri__PodSandboxStatus *pod_status_message(struct pod *pod, struct arena *arena);
 bool pod_host_network(const struct pod *pod);

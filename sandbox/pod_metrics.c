@@ -253,8 +253,9 @@ static struct sheet sheet_of(const struct pod *pod, const struct container *cont
 	return sheet;
 }
 
-static Cri__ContainerMetrics *container_metrics(struct container *container, struct arena *arena)
+static ProtobufCMessage *make_container(void *object, const void *data UNUSED, struct arena *arena)
 {
+	struct container *container = object;
 	Cri__ContainerMetrics *metrics = message_new(arena, &cri__container_metrics__descriptor);
 	struct sheet sheet = sheet_of(container->pod, container, arena);
 	struct cgroup_usage usage;
@@ -267,28 +268,21 @@ static Cri__ContainerMetrics *container_metrics(struct container *container, str
 	metrics->container_id = arena_strdup(arena, container->id);
 	metrics->metrics = sheet.items;
 	metrics->n_metrics = sheet.len;
-	return metrics;
+	return &metrics->base;
 }
 
-static ProtobufCMessage *make_pod(void *object, const void *data, struct arena *arena)
+static ProtobufCMessage *make_pod(void *object, const void *data UNUSED, struct arena *arena)
 {
 	struct pod *pod = object;
-	struct container *const *all = data;
 	struct sheet sheet = sheet_of(pod, NULL, arena);
 	Cri__PodSandboxMetrics *metrics = message_new(arena, &cri__pod_sandbox_metrics__descriptor);
-	size_t count = 0;
 
 	put_network(&sheet, pod);
 	metrics->pod_sandbox_id = arena_strdup(arena, pod->id);
 	metrics->metrics = sheet.items;
 	metrics->n_metrics = sheet.len;
-	for (size_t i = 0; all[i]; i++)
-		count += all[i]->pod == pod;
-	metrics->container_metrics = arena_array(arena, count + 1, sizeof(*metrics->container_metrics));
-	for (size_t i = 0; all[i]; i++)
-		if (all[i]->pod == pod && container_state(all[i]) == CRI__CONTAINER_STATE__CONTAINER_RUNNING)
-			metrics->container_metrics[metrics->n_container_metrics++] =
-				container_metrics(all[i], arena);
+	metrics->container_metrics = (Cri__ContainerMetrics **)store_running(pod, make_container, arena,
+									     &metrics->n_container_metrics);
 	return &metrics->base;
 }
 
@@ -297,19 +291,16 @@ static bool is_ready(void *object, const void *filter UNUSED)
 	return pod_ready(object);
 }
 
-static struct lister lister_of(struct pod **pods, struct container **containers)
+static struct lister lister_of(struct pod **pods)
 {
-	return (struct lister){
-		.objects = (void *const *)pods, .matches = is_ready, .make = make_pod, .data = containers
-	};
+	return (struct lister){ .objects = (void *const *)pods, .matches = is_ready, .make = make_pod };
 }
 
 void pods_metrics_list(struct sandboxes *sandboxes, struct arena *arena,
 		       Cri__ListPodSandboxMetricsResponse *ret)
 {
 	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
-	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
-	const struct lister lister = lister_of(pods, containers);
+	const struct lister lister = lister_of(pods);
 
 	ret->pod_metrics = (Cri__PodSandboxMetrics **)lister_all(&lister, arena, &ret->n_pod_metrics);
 }
@@ -317,8 +308,7 @@ void pods_metrics_list(struct sandboxes *sandboxes, struct arena *arena,
 int pods_metrics_each(struct sandboxes *sandboxes, const struct list_sink *sink, struct err *err)
 {
 	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
-	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
-	const struct lister lister = lister_of(pods, containers);
+	const struct lister lister = lister_of(pods);
 
 	return lister_each(&lister, sink, err);
 }

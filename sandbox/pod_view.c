@@ -103,19 +103,21 @@ int pod_status(struct sandboxes *sandboxes, const char *id, bool verbose, struct
 	return 0;
 }
 
-static bool matches(void *object, const void *wanted)
+static bool passes(const struct pod *pod, Cri__PodSandboxState state, const Cri__PodSandboxFilter *filter)
 {
-	const Cri__PodSandboxFilter *filter = wanted;
-	struct pod *pod = object;
-
 	if (!filter)
 		return true;
 	if (*filter->id && !str_has_prefix(pod->id, filter->id))
 		return false;
-	if (filter->state && filter->state->state != cri_state(pod_ready(pod)))
+	if (filter->state && filter->state->state != state)
 		return false;
 	return map_entries_match(pod->config->labels, pod->config->n_labels, filter->label_selector,
 				 filter->n_label_selector);
+}
+
+static bool matches(void *object, const void *filter)
+{
+	return passes(object, cri_state(pod_ready(object)), filter);
 }
 
 static ProtobufCMessage *item_of(void *object, const void *data UNUSED, struct arena *arena)
@@ -143,14 +145,30 @@ static struct lister lister_of(struct pod **pods, const Cri__PodSandboxFilter *f
 	};
 }
 
-int pods_list(struct sandboxes *sandboxes, const Cri__PodSandboxFilter *filter, struct arena *arena,
-	      Cri__ListPodSandboxResponse *ret, struct err *err UNUSED)
+void pod_listed_init(struct pod *pod)
+{
+	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
+
+	listed_init(&pod->listed, item_of(pod, NULL, arena), arena);
+}
+
+int pods_list(struct sandboxes *sandboxes, const Cri__PodSandboxFilter *filter, const struct list_room *room,
+	      struct err *err)
 {
 	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
-	const struct lister lister = lister_of(pods, filter);
+	CLEANUP(freep) struct listed_item *items = NULL;
+	size_t all = 0, count = 0;
 
-	ret->items = (Cri__PodSandbox **)lister_all(&lister, arena, &ret->n_items);
-	return 0;
+	while (pods[all])
+		all++;
+	items = xcalloc(all + 1, sizeof(*items));
+	for (size_t i = 0; pods[i]; i++) {
+		Cri__PodSandboxState state = cri_state(pod_ready(pods[i]));
+
+		if (passes(pods[i], state, filter))
+			items[count++] = (struct listed_item){ &pods[i]->listed, state };
+	}
+	return listed_write(items, count, room, err);
 }
 
 int pods_each(struct sandboxes *sandboxes, const Cri__PodSandboxFilter *filter, const struct list_sink *sink,

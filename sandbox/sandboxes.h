@@ -8,9 +8,9 @@
  * abbreviated where CRI clients do so (crictl): an unambiguous prefix; empty or malformed ids are
  * INVALID_ARGUMENT, unknown ones NOT_FOUND (stop and remove of unknown ones succeed, as the CRI asks).
  *
- * Answers (lists, statuses) are built in the caller's arena, which belongs to the call. All functions are
- * thread-safe. Lists and statuses touch only memory and may run on the gRPC threads; the others wait for
- * processes and run on workers, bounded by ctx.
+ * Answers (statuses, stats) are built in the caller's arena, which belongs to the call; lists are encoded.
+ * All functions are thread-safe. Lists and statuses touch only memory and may run on the gRPC threads; the
+ * others wait for processes and run on workers, bounded by ctx.
  */
 #ifndef SANDBOX_SANDBOXES_H
 #define SANDBOX_SANDBOXES_H
@@ -26,6 +26,7 @@
 #include "conmon/handler.h"
 #include "image/images.h"
 #include "proto/cri.pb-c.h"
+#include "sandbox/listed.h"
 #include "sandbox/lister.h"
 
 struct sandboxes;
@@ -76,9 +77,10 @@ int pod_update_resources(struct sandboxes *sandboxes, const struct ctx *ctx,
 			 const Cri__UpdatePodSandboxResourcesRequest *request, struct err *err) MUST_CHECK;
 int pod_status(struct sandboxes *sandboxes, const char *id, bool verbose, struct arena *arena,
 	       Cri__PodSandboxStatusResponse *ret, struct err *err) MUST_CHECK;
-int pods_list(struct sandboxes *sandboxes, const Cri__PodSandboxFilter *filter, struct arena *arena,
-	      Cri__ListPodSandboxResponse *ret, struct err *err) MUST_CHECK;
-/* The same items, a batch at a time (sandbox/lister.h). */
+/* A Cri__ListPodSandboxResponse, encoded (sandbox/listed.h). */
+int pods_list(struct sandboxes *sandboxes, const Cri__PodSandboxFilter *filter, const struct list_room *room,
+	      struct err *err) MUST_CHECK;
+/* The same items as messages, a batch at a time (sandbox/lister.h). */
 int pods_each(struct sandboxes *sandboxes, const Cri__PodSandboxFilter *filter, const struct list_sink *sink,
 	      struct err *err) MUST_CHECK;
 /* What the pod uses, read from its cgroup, network namespace and running containers (sandbox/stats.c); one
@@ -101,8 +103,9 @@ int container_remove(struct sandboxes *sandboxes, const struct ctx *ctx, const c
 		     struct err *err) MUST_CHECK;
 int container_status(struct sandboxes *sandboxes, const char *id, bool verbose, struct arena *arena,
 		     Cri__ContainerStatusResponse *ret, struct err *err) MUST_CHECK;
-int containers_list(struct sandboxes *sandboxes, const Cri__ContainerFilter *filter, struct arena *arena,
-		    Cri__ListContainersResponse *ret, struct err *err) MUST_CHECK;
+/* A Cri__ListContainersResponse, encoded. */
+int containers_list(struct sandboxes *sandboxes, const Cri__ContainerFilter *filter,
+		    const struct list_room *room, struct err *err) MUST_CHECK;
 int containers_each(struct sandboxes *sandboxes, const Cri__ContainerFilter *filter,
 		    const struct list_sink *sink, struct err *err) MUST_CHECK;
 /* The same for one container; of one that is not running only attributes and the writable layer. */

@@ -318,21 +318,7 @@ static Cri__ProcessUsage *process_message(const struct pod *pod, const struct cg
 	return process;
 }
 
-static void add_containers(const struct pod *pod, struct container *const *all, struct arena *arena,
-			   Cri__LinuxPodSandboxStats *stats)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; all[i]; i++)
-		count += all[i]->pod == pod;
-	stats->containers = arena_array(arena, count + 1, sizeof(*stats->containers));
-	for (size_t i = 0; all[i]; i++)
-		if (all[i]->pod == pod && container_runs(all[i]))
-			stats->containers[stats->n_containers++] = container_message(all[i], arena);
-}
-
-/* all: the containers that there are. */
-static Cri__PodSandboxStats *pod_message(struct pod *pod, struct container *const *all, struct arena *arena)
+static Cri__PodSandboxStats *pod_message(struct pod *pod, struct arena *arena)
 {
 	Cri__PodSandboxStats *stats = message_new(arena, &cri__pod_sandbox_stats__descriptor);
 	struct cgroup_usage usage;
@@ -347,7 +333,8 @@ static Cri__PodSandboxStats *pod_message(struct pod *pod, struct container *cons
 	stats->linux->io = io_message(&usage, arena);
 	stats->linux->process = process_message(pod, &usage, arena);
 	stats->linux->network = network_message(pod, arena);
-	add_containers(pod, all, arena, stats->linux);
+	stats->linux->containers = (Cri__ContainerStats **)store_running(pod, make_container, arena,
+									 &stats->linux->n_containers);
 	return stats;
 }
 
@@ -366,20 +353,18 @@ static bool pod_matches(void *object, const void *wanted)
 				 filter->n_label_selector);
 }
 
-static ProtobufCMessage *make_pod(void *object, const void *data, struct arena *arena)
+static ProtobufCMessage *make_pod(void *object, const void *data UNUSED, struct arena *arena)
 {
-	return &pod_message(object, data, arena)->base;
+	return &pod_message(object, arena)->base;
 }
 
-static struct lister pods_lister(struct pod **pods, struct container **containers,
-				 const Cri__PodSandboxStatsFilter *filter)
+static struct lister pods_lister(struct pod **pods, const Cri__PodSandboxStatsFilter *filter)
 {
 	return (struct lister){
 		.objects = (void *const *)pods,
 		.matches = pod_matches,
 		.filter = filter,
 		.make = make_pod,
-		.data = containers,
 	};
 }
 
@@ -390,8 +375,7 @@ int pod_stats(struct sandboxes *sandboxes, const char *id, struct arena *arena,
 
 	if (store_find_pod(sandboxes, id, &pod, err) < 0)
 		return -1;
-	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, pod);
-	ret->stats = pod_message(pod, containers, arena);
+	ret->stats = pod_message(pod, arena);
 	return 0;
 }
 
@@ -399,8 +383,7 @@ int pods_stats_list(struct sandboxes *sandboxes, const Cri__PodSandboxStatsFilte
 		    struct arena *arena, Cri__ListPodSandboxStatsResponse *ret, struct err *err UNUSED)
 {
 	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
-	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
-	const struct lister lister = pods_lister(pods, containers, filter);
+	const struct lister lister = pods_lister(pods, filter);
 
 	ret->stats = (Cri__PodSandboxStats **)lister_all(&lister, arena, &ret->n_stats);
 	return 0;
@@ -410,8 +393,7 @@ int pods_stats_each(struct sandboxes *sandboxes, const Cri__PodSandboxStatsFilte
 		    const struct list_sink *sink, struct err *err)
 {
 	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
-	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
-	const struct lister lister = pods_lister(pods, containers, filter);
+	const struct lister lister = pods_lister(pods, filter);
 
 	return lister_each(&lister, sink, err);
 }

@@ -86,6 +86,7 @@ struct container *store_container_by_identity(struct sandboxes *sandboxes, const
 
 void store_add_pod(struct sandboxes *sandboxes, struct pod *pod)
 {
+	pod_listed_init(pod);
 	lock_take(&sandboxes->lock);
 	map_put(&sandboxes->pods, pod->id, pod_ref(pod));
 	map_put(&sandboxes->pod_names, pod->identity, pod_ref(pod));
@@ -94,8 +95,10 @@ void store_add_pod(struct sandboxes *sandboxes, struct pod *pod)
 
 void store_add_container(struct sandboxes *sandboxes, struct container *container)
 {
+	container_listed_init(container);
 	lock_take(&sandboxes->lock);
 	map_put(&sandboxes->containers, container->id, container_ref(container));
+	list_add_tail(&container->pod->containers, &container->of_pod);
 	map_put(&sandboxes->container_names, container->identity, container_ref(container));
 	lock_drop(&sandboxes->lock);
 }
@@ -119,6 +122,7 @@ void store_remove_container(struct sandboxes *sandboxes, struct container *conta
 
 	lock_take(&sandboxes->lock);
 	struct container *by_id = map_take(&sandboxes->containers, container->id);
+	list_del(&container->of_pod);
 	if (map_get(&sandboxes->container_names, container->identity) == container)
 		by_name = map_take(&sandboxes->container_names, container->identity);
 	lock_drop(&sandboxes->lock);
@@ -138,20 +142,52 @@ struct pod **store_pods(struct sandboxes *sandboxes)
 	return pods;
 }
 
-struct container **store_containers(struct sandboxes *sandboxes, const struct pod *pod)
+static struct container **containers_of_locked(const struct pod *pod)
 {
+	struct container **containers;
 	size_t n = 0;
 
-	lock_take(&sandboxes->lock);
-	struct container **containers = xcalloc(map_len(&sandboxes->containers) + 1, sizeof(*containers));
-	map_for_each (slot, &sandboxes->containers) {
-		struct container *container = slot->value;
+	list_for_each (node, &pod->containers)
+		n++;
+	containers = xcalloc(n + 1, sizeof(*containers));
+	n = 0;
+	list_for_each (node, &pod->containers)
+		containers[n++] = container_ref(list_entry(node, struct container, of_pod));
+	return containers;
+}
 
-		if (!pod || container->pod == pod)
-			containers[n++] = container_ref(container);
-	}
+static struct container **containers_locked(const struct sandboxes *sandboxes)
+{
+	struct container **containers = xcalloc(map_len(&sandboxes->containers) + 1, sizeof(*containers));
+	size_t n = 0;
+
+	map_for_each (slot, &sandboxes->containers)
+		containers[n++] = container_ref(slot->value);
+	return containers;
+}
+
+struct container **store_containers(struct sandboxes *sandboxes, const struct pod *pod)
+{
+	lock_take(&sandboxes->lock);
+	struct container **containers = pod ? containers_of_locked(pod) : containers_locked(sandboxes);
 	lock_drop(&sandboxes->lock);
 	return containers;
+}
+
+static bool runs(void *object, const void *filter UNUSED)
+{
+	return container_state(object) == CRI__CONTAINER_STATE__CONTAINER_RUNNING;
+}
+
+ProtobufCMessage **store_running(const struct pod *pod,
+				 ProtobufCMessage *(*make)(void *object, const void *data,
+							   struct arena *arena),
+				 struct arena *arena, size_t *ret_count)
+{
+	CLEANUP(store_containers_freep) struct container **containers = store_containers(pod->owner, pod);
+	const struct lister lister = { .objects = (void *const *)containers, .matches = runs, .make = make };
+
+	return lister_all(&lister, arena, ret_count);
 }
 
 void store_pods_free(struct pod **pods)

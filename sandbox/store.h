@@ -70,6 +70,11 @@ void store_remove_container(struct sandboxes *sandboxes, struct container *conta
 /* NULL-terminated arrays of references in order of creation; pod NULL: of all pods. */
 struct pod **store_pods(struct sandboxes *sandboxes);
 struct container **store_containers(struct sandboxes *sandboxes, const struct pod *pod);
+/* Of each running container of the pod what make (as a lister's) says, in arena. */
+ProtobufCMessage **store_running(const struct pod *pod,
+				 ProtobufCMessage *(*make)(void *object, const void *data,
+							   struct arena *arena),
+				 struct arena *arena, size_t *ret_count);
 void store_pods_free(struct pod **pods);
 void store_pods_freep(struct pod ***pods);
 void store_containers_free(struct container **containers);

@@ -31,6 +31,9 @@ enum { CALL_ARENA_MAX = 128 * 1024 * 1024 }; /* bytes of one call's messages, de
 struct service *call_service(const struct call *call); /* NULL only in tests of the dispatcher */
 const struct ctx *call_ctx(const struct call *call);
 struct arena *call_arena(struct call *call);
+/* The encoded answer, instead of the message: room for len bytes, which the handler fills before it returns
+ * 0. Once a call. NULL and RESOURCE_EXHAUSTED when that is more than an answer may have. data: the call. */
+uint8_t *call_answer_room(void *data, size_t len, struct err *err);
 /* The most bytes an answer may have on the wire. */
 size_t call_answer_max(const struct call *call);
 /* One message of a streamed answer; waits until gRPC's flow control has taken it. CANCELLED when the client

@@ -32,6 +32,7 @@ struct call {
 	bool started; /* ctx and entry are in use */
 	struct arena *arena;
 	const ProtobufCMessage *asked; /* the decoded request, in arena; NULL: none */
+	grpc_byte_buffer *encoded;     /* the answer, where the handler has encoded it */
 	int64_t began;
 	struct trace_span span;
 	bool headers_sent;

@@ -156,17 +156,28 @@ int payload_read(const grpc_byte_buffer *buffer, size_t max, struct payload *ret
 	}
 }
 
+uint8_t *payload_room(size_t len, size_t max, grpc_byte_buffer **ret, struct err *err)
+{
+	grpc_slice slice;
+
+	if (len > max) {
+		err_set(err, RPC_RESOURCE_EXHAUSTED, "the answer has %zu bytes, the limit is %zu", len, max);
+		return NULL;
+	}
+	slice = grpc_slice_malloc(len);
+	*ret = grpc_raw_byte_buffer_create(&slice, 1);
+	grpc_slice_unref(slice);
+	/* A short slice carries its bytes inline: those of the buffer's own copy count. */
+	return GRPC_SLICE_START_PTR((*ret)->data.raw.slice_buffer.slices[0]);
+}
+
 int payload_write(const ProtobufCMessage *message, size_t max, grpc_byte_buffer **ret, struct err *err)
 {
 	size_t len = message_size(message);
-	grpc_slice slice;
+	uint8_t *room = payload_room(len, max, ret, err);
 
-	if (len > max)
-		return err_set(err, RPC_RESOURCE_EXHAUSTED, "the answer has %zu bytes, the limit is %zu", len,
-			       max);
-	slice = grpc_slice_malloc(len);
-	message_pack_to(message, GRPC_SLICE_START_PTR(slice), len);
-	*ret = grpc_raw_byte_buffer_create(&slice, 1);
-	grpc_slice_unref(slice);
+	if (!room)
+		return -1;
+	message_pack_to(message, room, len);
 	return 0;
 }

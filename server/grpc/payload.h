@@ -31,6 +31,9 @@ struct payload {
 int payload_read(const grpc_byte_buffer *buffer, size_t max, struct payload *ret, struct err *err) MUST_CHECK;
 void payload_done(struct payload *payload); /* also for CLEANUP */
 
+/* *ret is a new buffer of len bytes, which the caller fills through what is returned; NULL and
+ * RESOURCE_EXHAUSTED when len is more than max. */
+uint8_t *payload_room(size_t len, size_t max, grpc_byte_buffer **ret, struct err *err);
 /* *ret is a new buffer; RESOURCE_EXHAUSTED when the message is longer than max. */
 int payload_write(const ProtobufCMessage *message, size_t max, grpc_byte_buffer **ret,
 		  struct err *err) MUST_CHECK;

@@ -6,11 +6,12 @@
 #include "server/rpc/rpc.h"
 #include "server/service.h"
 
-static int list_pod_sandbox(struct call *call, const void *message, void *answer, struct err *err)
+static int list_pod_sandbox(struct call *call, const void *message, void *answer UNUSED, struct err *err)
 {
 	const Cri__ListPodSandboxRequest *request = message;
+	const struct list_room room = { .take = call_answer_room, .data = call };
 
-	return pods_list(call_service(call)->sandboxes, request->filter, call_arena(call), answer, err);
+	return pods_list(call_service(call)->sandboxes, request->filter, &room, err);
 }
 
 const struct rpc rpc_list_pod_sandbox = {

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/str.h"
+#include "proto/message.h"
 #include "sandbox/sandboxes.h"
 #include "test/base/check.h"
 
@@ -293,22 +294,63 @@ static inline const Cri__ContainerStatus *container_status_of(const struct state
 	return response->status;
 }
 
-static inline size_t pods_count(const struct state_dir *state, const Cri__PodSandboxFilter *filter)
+/* An encoded list, in an arena. */
+struct state_dir_answer {
+	struct arena *arena;
+	uint8_t *bytes;
+	size_t len;
+};
+
+static inline uint8_t *state_dir_room(void *data, size_t len, struct err *err UNUSED)
 {
-	Cri__ListPodSandboxResponse response = CRI__LIST_POD_SANDBOX_RESPONSE__INIT;
+	struct state_dir_answer *answer = data;
+
+	answer->len = len;
+	answer->bytes = arena_alloc(answer->arena, len + 1);
+	return answer->bytes;
+}
+
+/* What a client makes of the list. */
+static inline void *state_dir_decoded(const struct state_dir_answer *answer,
+				      const ProtobufCMessageDescriptor *desc)
+{
+	ProtobufCMessage *message;
 	struct err err = { 0 };
 
-	assert_ok(pods_list(state->sandboxes, filter, state->arena, &response, &err));
-	return response.n_items;
+	assert_ok(message_unpack(desc, answer->bytes, answer->len, answer->arena, &message, &err));
+	return message;
+}
+
+static inline const Cri__ListPodSandboxResponse *pods_listed(const struct state_dir *state,
+							     const Cri__PodSandboxFilter *filter)
+{
+	struct state_dir_answer answer = { .arena = state->arena };
+	const struct list_room room = { .take = state_dir_room, .data = &answer };
+	struct err err = { 0 };
+
+	assert_ok(pods_list(state->sandboxes, filter, &room, &err));
+	return state_dir_decoded(&answer, &cri__list_pod_sandbox_response__descriptor);
+}
+
+static inline const Cri__ListContainersResponse *containers_listed(const struct state_dir *state,
+								   const Cri__ContainerFilter *filter)
+{
+	struct state_dir_answer answer = { .arena = state->arena };
+	const struct list_room room = { .take = state_dir_room, .data = &answer };
+	struct err err = { 0 };
+
+	assert_ok(containers_list(state->sandboxes, filter, &room, &err));
+	return state_dir_decoded(&answer, &cri__list_containers_response__descriptor);
+}
+
+static inline size_t pods_count(const struct state_dir *state, const Cri__PodSandboxFilter *filter)
+{
+	return pods_listed(state, filter)->n_items;
 }
 
 static inline size_t containers_count(const struct state_dir *state, const Cri__ContainerFilter *filter)
 {
-	Cri__ListContainersResponse response = CRI__LIST_CONTAINERS_RESPONSE__INIT;
-	struct err err = { 0 };
-
-	assert_ok(containers_list(state->sandboxes, filter, state->arena, &response, &err));
-	return response.n_containers;
+	return containers_listed(state, filter)->n_containers;
 }
 
 static inline void state_dir_assert_no_warnings(const struct state_dir *state)

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "proto/map_entry.h"
 #include "sandbox/container.h"
+#include "sandbox/store.h"
 
 /* Two pods that begin alike, with containers that do too. */
 static char front[ID_SIZE], back[ID_SIZE], one[ID_SIZE], two[ID_SIZE], three[ID_SIZE];
@@ -122,13 +123,9 @@ static void test_container_filters(void **data)
 static void test_items(void **data)
 {
 	struct state_dir *state = *data;
-	Cri__ListPodSandboxResponse pods = CRI__LIST_POD_SANDBOX_RESPONSE__INIT;
-	Cri__ListContainersResponse containers = CRI__LIST_CONTAINERS_RESPONSE__INIT;
 	Cri__ContainerFilter filter = CRI__CONTAINER_FILTER__INIT;
-	struct err err = { 0 };
+	const Cri__PodSandbox *pod = pods_listed(state, NULL)->items[0];
 
-	assert_ok(pods_list(state->sandboxes, NULL, state->arena, &pods, &err));
-	const Cri__PodSandbox *pod = pods.items[0];
 	assert_string_equal(pod->id, front);
 	assert_string_equal(pod->metadata->name, "front");
 	assert_string_equal(pod->metadata->namespace_, "default");
@@ -139,8 +136,7 @@ static void test_items(void **data)
 	assert_string_equal(map_entry_get(pod->annotations, pod->n_annotations, "note"), "kept");
 
 	filter.id = one;
-	assert_ok(containers_list(state->sandboxes, &filter, state->arena, &containers, &err));
-	const Cri__Container *container = containers.containers[0];
+	const Cri__Container *container = containers_listed(state, &filter)->containers[0];
 	assert_string_equal(container->id, one);
 	assert_string_equal(container->pod_sandbox_id, front);
 	assert_string_equal(container->metadata->name, "one");
@@ -149,6 +145,131 @@ static void test_items(void **data)
 	assert_string_equal(container->image_ref, "registry/app@sha256:abcd");
 	assert_string_equal(container->image_id, "sha256:1234");
 	assert_int_equal(container->state, CRI__CONTAINER_STATE__CONTAINER_RUNNING);
+}
+
+static Cri__PodSandboxState listed_pod_state(const struct state_dir *state, const char *id)
+{
+	Cri__PodSandboxFilter filter = CRI__POD_SANDBOX_FILTER__INIT;
+	const Cri__ListPodSandboxResponse *pods;
+
+	filter.id = (char *)id;
+	pods = pods_listed(state, &filter);
+	assert_int_equal(pods->n_items, 1);
+	return pods->items[0]->state;
+}
+
+static Cri__ContainerState listed_container_state(const struct state_dir *state, const char *id)
+{
+	Cri__ContainerFilter filter = CRI__CONTAINER_FILTER__INIT;
+	const Cri__ListContainersResponse *containers;
+
+	filter.id = (char *)id;
+	containers = containers_listed(state, &filter);
+	assert_int_equal(containers->n_containers, 1);
+	return containers->containers[0]->state;
+}
+
+static void set_pod_ready(struct pod *pod, bool ready)
+{
+	lock_take(&pod->lock);
+	pod->ready = ready;
+	lock_drop(&pod->lock);
+}
+
+static void set_container_state(struct container *container, Cri__ContainerState now)
+{
+	lock_take(&container->lock);
+	container->state = now;
+	lock_drop(&container->lock);
+}
+
+/* A list is never older than its question. */
+static void test_lists_follow(void **data)
+{
+	struct state_dir *state = *data;
+	CLEANUP(pod_unrefp) struct pod *pod = NULL;
+	CLEANUP(container_unrefp) struct container *container = NULL;
+	struct err err = { 0 };
+
+	assert_ok(store_find_pod(state->sandboxes, front, &pod, &err));
+	assert_ok(store_find_container(state->sandboxes, one, &container, &err));
+	assert_int_equal(listed_pod_state(state, front), CRI__POD_SANDBOX_STATE__SANDBOX_READY);
+	set_pod_ready(pod, false);
+	assert_int_equal(listed_pod_state(state, front), CRI__POD_SANDBOX_STATE__SANDBOX_NOTREADY);
+	set_pod_ready(pod, true);
+	assert_int_equal(listed_pod_state(state, front), CRI__POD_SANDBOX_STATE__SANDBOX_READY);
+
+	for (int now = CRI__CONTAINER_STATE__CONTAINER_CREATED;
+	     now <= CRI__CONTAINER_STATE__CONTAINER_UNKNOWN; now++) {
+		set_container_state(container, now);
+		assert_int_equal(listed_container_state(state, one), now);
+	}
+	set_container_state(container, CRI__CONTAINER_STATE__CONTAINER_RUNNING);
+
+	store_remove_container(state->sandboxes, container);
+	assert_int_equal(containers_count(state, NULL), 2);
+	store_add_container(state->sandboxes, container);
+	assert_int_equal(containers_count(state, NULL), 3);
+}
+
+static void test_containers_of_pod(void **data)
+{
+	struct state_dir *state = *data;
+	CLEANUP(pod_unrefp) struct pod *pod = NULL;
+	struct err err = { 0 };
+
+	assert_ok(store_find_pod(state->sandboxes, front, &pod, &err));
+	CLEANUP(store_containers_freep) struct container **before = store_containers(state->sandboxes, pod);
+	assert_string_equal(before[0]->id, one);
+	assert_string_equal(before[1]->id, two);
+	assert_null(before[2]);
+	store_remove_container(state->sandboxes, before[0]);
+	store_remove_container(state->sandboxes, before[0]); /* harmless */
+	CLEANUP(store_containers_freep) struct container **after = store_containers(state->sandboxes, pod);
+	assert_string_equal(after[0]->id, two);
+	assert_null(after[1]);
+	store_add_container(state->sandboxes, before[0]);
+}
+
+enum { TURNS = 300 };
+
+/* Each list is whole, whatever happens meanwhile: for ThreadSanitizer, too. */
+static void *list_all(void *data)
+{
+	const struct state_dir *mine = data;
+
+	for (int i = 0; i < TURNS; i++) {
+		size_t count = containers_count(mine, NULL);
+
+		assert_true(count == 2 || count == 3);
+		assert_int_equal(pods_count(mine, NULL), 2);
+	}
+	return NULL;
+}
+
+static void test_lists_meanwhile(void **data)
+{
+	struct state_dir *state = *data, other = *state;
+	CLEANUP(container_unrefp) struct container *container = NULL;
+	CLEANUP(pod_unrefp) struct pod *pod = NULL;
+	struct err err = { 0 };
+	pthread_t thread;
+
+	other.arena = arena_new(0);
+	assert_ok(store_find_container(state->sandboxes, one, &container, &err));
+	assert_ok(store_find_pod(state->sandboxes, front, &pod, &err));
+	assert_int_equal(pthread_create(&thread, NULL, list_all, &other), 0);
+	for (int i = 0; i < TURNS; i++) {
+		set_pod_ready(pod, i % 2);
+		set_container_state(container, i % 4);
+		store_remove_container(state->sandboxes, container);
+		assert_int_equal(containers_count(state, NULL), 2);
+		store_add_container(state->sandboxes, container);
+	}
+	pthread_join(thread, NULL);
+	arena_free(other.arena);
+	set_pod_ready(pod, true);
+	set_container_state(container, CRI__CONTAINER_STATE__CONTAINER_RUNNING);
 }
 
 static void test_abbreviated_ids(void **data)
@@ -328,11 +449,19 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_pod_filters),   TEST(test_container_filters),
-		TEST(test_items),         TEST(test_abbreviated_ids),
-		TEST(test_bad_ids),       TEST(test_ambiguous_ids),
-		TEST(test_wrong_state),   TEST(test_verbose),
-		TEST(test_same_identity), cmocka_unit_test(test_image_names),
+		TEST(test_pod_filters),
+		TEST(test_container_filters),
+		TEST(test_items),
+		TEST(test_abbreviated_ids),
+		TEST(test_bad_ids),
+		TEST(test_ambiguous_ids),
+		TEST(test_wrong_state),
+		TEST(test_verbose),
+		TEST(test_same_identity),
+		TEST(test_lists_follow),
+		TEST(test_containers_of_pod),
+		TEST(test_lists_meanwhile),
+		cmocka_unit_test(test_image_names),
 	};
 
 	if (state_dir_isolate() < 0) {
