@@ -154,8 +154,8 @@ const char *rule_cgroup(const char *text)
 const char *rule_metric_group(const char *text)
 {
 	return metric_group_set(text) ? NULL
-				      : "is none of all, cpu, disk, diskIO, memory, misc, network, oom, "
-					"pressure, process and spec";
+				      : "is none of all, cpu, disk, diskIO, hugetlb, memory, misc, network, "
+					"oom, pressure, process and spec";
 }
 
 const char *rule_registry(const char *text)

@@ -233,8 +233,8 @@ static const struct config_key metrics_keys[] = {
 
 static const struct config_key stats_keys[] = {
 	{ "included_pod_metrics", CONFIG_STRINGS, OFFSET(stats.included_pod_metrics), "[]",
-	  "Which metrics ListPodSandboxMetrics gives: groups of \"cpu\", \"disk\", \"diskIO\", \"memory\", \"misc\", \"network\", \"oom\",\n"
-	  "\"pressure\", \"process\", \"spec\"; empty, or \"all\": all.", .rule = rule_metric_group },
+	  "Which metrics ListPodSandboxMetrics gives: groups of \"cpu\", \"disk\", \"diskIO\", \"hugetlb\", \"memory\", \"misc\", \"network\",\n"
+	  "\"oom\", \"pressure\", \"process\", \"spec\"; empty, or \"all\": all.", .rule = rule_metric_group },
 };
 
 static const struct config_key tracing_keys[] = {

@@ -5,11 +5,12 @@
 #include "base/str.h"
 
 static const char *const group_names[METRIC_GROUPS] = {
-	[METRIC_GROUP_CPU] = "cpu",         [METRIC_GROUP_DISK] = "disk",
-	[METRIC_GROUP_DISK_IO] = "diskIO",  [METRIC_GROUP_MEMORY] = "memory",
-	[METRIC_GROUP_MISC] = "misc",       [METRIC_GROUP_NETWORK] = "network",
-	[METRIC_GROUP_OOM] = "oom",         [METRIC_GROUP_PRESSURE] = "pressure",
-	[METRIC_GROUP_PROCESS] = "process", [METRIC_GROUP_SPEC] = "spec",
+	[METRIC_GROUP_CPU] = "cpu",           [METRIC_GROUP_DISK] = "disk",
+	[METRIC_GROUP_DISK_IO] = "diskIO",    [METRIC_GROUP_HUGETLB] = "hugetlb",
+	[METRIC_GROUP_MEMORY] = "memory",     [METRIC_GROUP_MISC] = "misc",
+	[METRIC_GROUP_NETWORK] = "network",   [METRIC_GROUP_OOM] = "oom",
+	[METRIC_GROUP_PRESSURE] = "pressure", [METRIC_GROUP_PROCESS] = "process",
+	[METRIC_GROUP_SPEC] = "spec",
 };
 
 unsigned metric_group_set(const char *name)

@@ -1,5 +1,5 @@
 /*
- * The hierarchies behind sandbox/cgroup.h, for cgroup.c and cgroup_end.c only: one on cgroup v2, one per
+ * The hierarchies behind sandbox/cgroup.h, for cgroup*.c and the meters only: one on cgroup v2, one per
  * mounted controller on v1, and the walk over a subtree of one.
  */
 #ifndef SANDBOX_CGROUP_HIERARCHY_H

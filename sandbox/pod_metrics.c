@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "proto/message.h"
+#include "sandbox/process_meter.h"
 #include "sandbox/store.h"
 
 /* Values of one object, as they are collected. */
@@ -179,6 +180,41 @@ static void put_disk(struct sheet *sheet, struct container *container)
 	put(sheet, METRIC_FS_INODES_FREE, fs.f_ffree, NULL);
 }
 
+static void put_processes(struct sheet *sheet, struct container *container)
+{
+	static const char *const files[] = { "max_open_files" };
+	CLEANUP(process_done) struct process init = PROCESS_INIT;
+	struct process_usage usage;
+	uint64_t max;
+
+	if (!has_group(sheet, METRIC_GROUP_PROCESS))
+		return;
+	if (process_usage_read(container->owner->cgroups, container->cgroup_path, &usage)) {
+		put(sheet, METRIC_DESCRIPTORS, usage.descriptors, NULL);
+		put(sheet, METRIC_SOCKETS, usage.sockets, NULL);
+	}
+	init = container_init_process(container);
+	if (process_files_max(&init, &max))
+		put(sheet, METRIC_ULIMITS, max, files);
+}
+
+static void put_huge_pages(struct sheet *sheet, struct container *container)
+{
+	struct huge_usage usage;
+
+	if (!has_group(sheet, METRIC_GROUP_HUGETLB))
+		return;
+	huge_usage_read(container->owner->cgroups, container->cgroup_path, &usage);
+	for (size_t i = 0; i < usage.len; i++) {
+		const struct huge_size *size = &usage.items[i];
+		const char *labels[] = { arena_strdup(sheet->arena, size->size) };
+
+		put(sheet, METRIC_HUGETLB_USAGE, size->bytes, labels);
+		if (size->has_max)
+			put(sheet, METRIC_HUGETLB_PEAK, size->bytes_max, labels);
+	}
+}
+
 static uint64_t limit_of(int64_t value)
 {
 	return value > 0 ? (uint64_t)value : 0; /* no limit is 0, as in cAdvisor */
@@ -264,6 +300,8 @@ static ProtobufCMessage *make_container(void *object, const void *data UNUSED, s
 	put(&sheet, METRIC_LAST_SEEN, (uint64_t)(sheet.at / NS_PER_SEC), NULL);
 	put_usage(&sheet, &usage);
 	put_disk(&sheet, container);
+	put_processes(&sheet, container);
+	put_huge_pages(&sheet, container);
 	put_spec(&sheet, container);
 	metrics->container_id = arena_strdup(arena, container->id);
 	metrics->metrics = sheet.items;

@@ -32,6 +32,9 @@ const struct pod_metric_row pod_metric_rows[METRICS] = {
 	[METRIC_FS_WRITES] = { METRIC_GROUP_DISK_IO, "container_fs_writes_total", "Cumulative count of writes completed", COUNTER, { "device" } },
 	[METRIC_BLKIO] = { METRIC_GROUP_DISK_IO, "container_blkio_device_usage_total", "Blkio Device bytes usage", COUNTER, { "device", "major", "minor", "operation" } },
 
+	[METRIC_HUGETLB_USAGE] = { METRIC_GROUP_HUGETLB, "container_hugetlb_usage_bytes", "Current hugepage usage in bytes", GAUGE, { "pagesize" } },
+	[METRIC_HUGETLB_PEAK] = { METRIC_GROUP_HUGETLB, "container_hugetlb_max_usage_bytes", "Maximum hugepage usage recorded in bytes", GAUGE, { "pagesize" } },
+
 	[METRIC_MEMORY_CACHE] = { METRIC_GROUP_MEMORY, "container_memory_cache", "Number of bytes of page cache memory.", GAUGE },
 	[METRIC_MEMORY_RSS] = { METRIC_GROUP_MEMORY, "container_memory_rss", "Size of RSS in bytes.", GAUGE },
 	[METRIC_MEMORY_KERNEL] = { METRIC_GROUP_MEMORY, "container_memory_kernel_usage", "Size of kernel memory allocated in bytes.", GAUGE },
@@ -79,6 +82,10 @@ const struct pod_metric_row pod_metric_rows[METRICS] = {
 	[METRIC_THREADS] = { METRIC_GROUP_PROCESS, "container_threads", "Number of threads running inside the container", GAUGE },
 	[METRIC_THREADS_MAX] = { METRIC_GROUP_PROCESS, "container_threads_max",
 		"Maximum number of threads allowed inside the container, infinity if value is zero", GAUGE },
+	[METRIC_DESCRIPTORS] = { METRIC_GROUP_PROCESS, "container_file_descriptors", "Number of open file descriptors for the container.", GAUGE },
+	[METRIC_SOCKETS] = { METRIC_GROUP_PROCESS, "container_sockets", "Number of open sockets for the container.", GAUGE },
+	[METRIC_ULIMITS] = { METRIC_GROUP_PROCESS, "container_ulimits_soft",
+		"Soft ulimit values for the container root process. Unlimited if -1, except priority and nice", GAUGE, { "ulimit" } },
 
 	[METRIC_SPEC_PERIOD] = { METRIC_GROUP_SPEC, "container_spec_cpu_period", "CPU period of the container.", GAUGE },
 	[METRIC_SPEC_SHARES] = { METRIC_GROUP_SPEC, "container_spec_cpu_shares", "CPU share of the container.", GAUGE },

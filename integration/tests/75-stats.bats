@@ -274,6 +274,42 @@ streamed() {
 	like "$(crictl metricsp)" container_cpu_usage_seconds_total
 }
 
+# metric_of NAME FIELD: the value with the last labels of the only container's.
+metric_of() {
+	ask ListPodSandboxMetrics '{}' "[.podMetrics[0].containerMetrics[0].metrics[] | select(.name == \"$1\") |
+		\"\(.labelValues[6:] | join(\",\"))=\(.value.value)\"] | sort | join(\" \")"
+}
+
+# held CGROUP: how many descriptors and sockets /proc shows of its processes, as the metrics should say.
+held() {
+	local pid descriptors=0 sockets=0
+	for pid in $(cat "$(cgroup_file pids "$1" cgroup.procs)"); do
+		descriptors=$((descriptors + $(find "/proc/$pid/fd" -type l | wc -l)))
+		sockets=$((sockets + $(find "/proc/$pid/fd" -lname 'socket:*' | wc -l)))
+	done
+	printf '=%s =%s\n' "$descriptors" "$sockets"
+}
+
+@test "metrics: descriptors, sockets and the limit on them are those in /proc, huge pages those of the cgroup" {
+	local pod id path size
+	pod=$(run_pod here)
+	id=$(run_container "$pod" here listens '.command = ["sh", "-c", "exec 5</dev/null 6</dev/null; nc -l -p 9 & exec sleep 1000"]')
+	path=$(container_info "$id" .cgroupPath)
+	listens() { [[ $(held "$path") = *=1 ]]; }
+	within 20 listens
+	held_agrees() { [ "$(metric_of container_file_descriptors) $(metric_of container_sockets)" = "$(held "$path")" ]; }
+	within 20 held_agrees
+	is "$(metric_of container_ulimits_soft)" \
+		"max_open_files=$(awk '/^Max open files/ { print $4 }' "/proc/$(container_info "$id" .pid)/limits")"
+	for size in "$(cgroup_file hugetlb "$path" '')"hugetlb.*B.{current,usage_in_bytes}; do
+		case $size in *\** | *.rsvd.*) continue ;; esac
+		like "$(metric_of container_hugetlb_usage_bytes)" "$(basename "$size" | cut -d. -f2)=$(cat "$size")"
+	done
+	if [ ! -e "$(cgroup_file hugetlb "$path" cgroup.procs)" ] || ! compgen -G "$(cgroup_file hugetlb "$path" '')hugetlb.*" >/dev/null; then
+		is "$(metric_of container_hugetlb_usage_bytes)" ""
+	fi
+}
+
 @test "included_pod_metrics: only the groups that it names are told and described" {
 	local pod names
 	printf '[crisp.stats]\nincluded_pod_metrics = ["process", "network"]\n' >"$WORK/crisp.toml.d/stats.toml"
@@ -283,10 +319,10 @@ streamed() {
 	run_container "$pod" here one >/dev/null
 	names=$(ask ListPodSandboxMetrics '{}' '[.podMetrics[] | .metrics[], .containerMetrics[].metrics[] | .name] | unique | join(" ")')
 	rm "$WORK/crisp.toml.d/stats.toml"
-	like "$names" "^container_network_[a-z_ ]* container_processes"
+	like "$names" "container_network_[a-z_ ]* container_processes"
 	names="$names $(ask ListMetricDescriptors '{}' '[.descriptors[].name] | unique | join(" ")')"
 	like "$names" container_threads_max
-	unlike "$names" "cpu|memory|fs_|oom"
+	unlike "$names" "cpu|memory|fs_|oom|hugetlb"
 	stop_server
 	start_server
 }

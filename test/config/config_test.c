@@ -366,8 +366,8 @@ static void test_bad_texts(void **state UNUSED)
 		"https:// URL");
 	check_error(
 		"[crisp.stats]\nincluded_pod_metrics = [\"cpu\", \"CPU\"]\n",
-		"crisp.toml:2: crisp.stats.included_pod_metrics: \"CPU\" is none of all, cpu, disk, diskIO, memory, misc, "
-		"network, oom, pressure, process and spec");
+		"crisp.toml:2: crisp.stats.included_pod_metrics: \"CPU\" is none of all, cpu, disk, diskIO, hugetlb, memory, "
+		"misc, network, oom, pressure, process and spec");
 	check_error(
 		"[crisp.tracing]\ntracing_sampling_rate_per_million = 1000001\n",
 		"crisp.toml:2: crisp.tracing.tracing_sampling_rate_per_million: 1000001 is not from 0 to 1000000");
