@@ -146,6 +146,16 @@ static char *info_text(struct container *container, struct arena *arena)
 	return arena_strdup(arena, text);
 }
 
+const char *container_pod_id(struct sandboxes *sandboxes, const char *id, struct arena *arena)
+{
+	CLEANUP(container_unrefp) struct container *container = NULL;
+	struct err ignored = { 0 };
+
+	if (store_find_container(sandboxes, id, &container, &ignored) < 0)
+		return NULL;
+	return arena_strdup(arena, container->pod->id);
+}
+
 int container_status(struct sandboxes *sandboxes, const char *id, bool verbose, struct arena *arena,
 		     Cri__ContainerStatusResponse *ret, struct err *err)
 {

@@ -101,6 +101,8 @@ int container_stop(struct sandboxes *sandboxes, const struct ctx *ctx, const cha
 		   struct err *err) MUST_CHECK;
 int container_remove(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id,
 		     struct err *err) MUST_CHECK;
+/* The id of the pod of a container, in arena; NULL: no such container. Touches memory only. */
+const char *container_pod_id(struct sandboxes *sandboxes, const char *id, struct arena *arena);
 int container_status(struct sandboxes *sandboxes, const char *id, bool verbose, struct arena *arena,
 		     Cri__ContainerStatusResponse *ret, struct err *err) MUST_CHECK;
 /* A Cri__ListContainersResponse, encoded. */

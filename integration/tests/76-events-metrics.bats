@@ -205,6 +205,7 @@ metric() {
 	is "$(grep '^# TYPE' "$BATS_TEST_TMPDIR/page" | awk '{ print $3 }' | sort | uniq -d)" ""
 	is "$(grep -c '^# HELP' "$BATS_TEST_TMPDIR/page")" "$(grep -c '^# TYPE' "$BATS_TEST_TMPDIR/page")"
 	is "$(grep -vcE '^# (HELP|TYPE) [a-z_]+ .+|^[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? [0-9.]+$' "$BATS_TEST_TMPDIR/page")" 0
+	is "$(promcheck <"$BATS_TEST_TMPDIR/page" 2>&1)" "" "what Prometheus' own linter says"
 	if command -v promtool >/dev/null; then promtool check metrics <"$BATS_TEST_TMPDIR/page"; fi
 	is "$(stat -c '%a %F' "$WORK/metrics.sock")" "600 socket"
 	is "$(curl -fsS -m 20 --unix-socket "$WORK/metrics.sock" http://localhost/metrics | grep -c '^# TYPE')" \
@@ -289,7 +290,7 @@ logged() { # FROM-LINE PATTERN
 	is "$(logged "$from" "level=info msg=\"?RunPodSandbox.*pod=$pod .*name=it/logged .*took=[0-9]+us")" 1
 	is "$(logged "$from" "level=info msg=\"?CreateContainer.*pod=$pod .*container=$id .*name=noted .*took=[0-9]+us")" 1
 	for call in StartContainer StopContainer RemoveContainer; do
-		is "$(logged "$from" "level=info msg=\"?$call.*container=$id .*took=[0-9]+us")" 1 "lines of $call"
+		is "$(logged "$from" "level=info msg=\"?$call.*pod=$pod .*container=$id .*took=[0-9]+us")" 1 "lines of $call"
 	done
 	for call in StopPodSandbox RemovePodSandbox; do
 		is "$(logged "$from" "level=info msg=\"?$call.*pod=$pod .*took=[0-9]+us")" 1 "lines of $call"

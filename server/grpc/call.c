@@ -78,6 +78,11 @@ struct arena *call_arena(struct call *call)
 	return call->arena;
 }
 
+void call_note_pod(struct call *call, const char *pod)
+{
+	call->pod = pod;
+}
+
 uint8_t *call_answer_room(void *data, size_t len, struct err *err)
 {
 	struct call *call = data;
@@ -300,6 +305,7 @@ static void run(struct call *call)
 	record = (struct record){ .rpc = call->method->rpc,
 				  .request = exchange.request,
 				  .answer = result < 0 ? NULL : exchange.answer,
+				  .pod = call->pod,
 				  .err = result < 0 ? &err : NULL,
 				  .began = call->began,
 				  .tracer = call->calls->tracer,

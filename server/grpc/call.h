@@ -31,6 +31,8 @@ enum { CALL_ARENA_MAX = 128 * 1024 * 1024 }; /* bytes of one call's messages, de
 struct service *call_service(const struct call *call); /* NULL only in tests of the dispatcher */
 const struct ctx *call_ctx(const struct call *call);
 struct arena *call_arena(struct call *call);
+/* Which pod a call is about whose request does not say so; in the call's arena, or NULL. */
+void call_note_pod(struct call *call, const char *pod);
 /* The encoded answer, instead of the message: room for len bytes, which the handler fills before it returns
  * 0. Once a call. NULL and RESOURCE_EXHAUSTED when that is more than an answer may have. data: the call. */
 uint8_t *call_answer_room(void *data, size_t len, struct err *err);

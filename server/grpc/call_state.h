@@ -32,6 +32,7 @@ struct call {
 	bool started; /* ctx and entry are in use */
 	struct arena *arena;
 	const ProtobufCMessage *asked; /* the decoded request, in arena; NULL: none */
+	const char *pod;               /* which it is about, where the request does not say; in arena */
 	grpc_byte_buffer *encoded;     /* the answer, where the handler has encoded it */
 	int64_t began;
 	struct trace_span span;

@@ -105,14 +105,16 @@ void record_result(const struct record *record)
 	bool traced = record->span && record->span->sampled;
 	int64_t ns = clock_mono() - record->began;
 	CLEANUP(freep) char *name = NULL;
+	const char *pod;
 
 	rpc_metrics_count(record->rpc, record->err, ns);
 	if (!traced && !log_enabled(level))
 		return;
 	name = name_of(record->request);
+	pod = id(record, "pod_sandbox_id");
 	const struct trace_facts facts = { .service = record->rpc->service,
 					   .method = record->rpc->method,
-					   .pod = id(record, "pod_sandbox_id"),
+					   .pod = pod ? pod : record->pod,
 					   .container = id(record, "container_id"),
 					   .name = name,
 					   .image = image_of(record->request),

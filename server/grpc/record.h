@@ -20,6 +20,7 @@ struct record {
 	const struct rpc *rpc;
 	const ProtobufCMessage *request; /* NULL: it could not be decoded */
 	const ProtobufCMessage *answer;  /* NULL: there is none */
+	const char *pod;                 /* where neither names it; may be NULL */
 	const struct err *err;           /* NULL: success */
 	int64_t began;                   /* clock_mono() ns */
 	struct tracer *tracer;           /* may be NULL, as may span */

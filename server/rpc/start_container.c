@@ -3,6 +3,7 @@
  */
 #include "proto/cri.pb-c.h"
 #include "server/grpc/call.h"
+#include "server/rpc/container_pod.h"
 #include "server/rpc/rpc.h"
 #include "server/service.h"
 
@@ -11,6 +12,7 @@ static int start_container(struct call *call, const void *message, void *answer,
 	const Cri__StartContainerRequest *request = message;
 
 	(void)answer;
+	container_pod_note(call, request->container_id);
 	return container_start(call_service(call)->sandboxes, call_ctx(call), request->container_id, err);
 }
 

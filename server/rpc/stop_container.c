@@ -9,6 +9,7 @@
 
 #include "proto/cri.pb-c.h"
 #include "server/grpc/call.h"
+#include "server/rpc/container_pod.h"
 #include "server/rpc/rpc.h"
 #include "server/service.h"
 
@@ -23,6 +24,7 @@ static int stop_container(struct call *call, const void *message, void *answer, 
 	if (timeout < 0)
 		return err_set(err, RPC_INVALID_ARGUMENT, "timeout %" PRId64 ": must not be negative",
 			       timeout);
+	container_pod_note(call, request->container_id);
 	return container_stop(call_service(call)->sandboxes, call_ctx(call), request->container_id, timeout,
 			      err);
 }

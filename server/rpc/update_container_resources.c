@@ -3,6 +3,7 @@
  */
 #include "proto/cri.pb-c.h"
 #include "server/grpc/call.h"
+#include "server/rpc/container_pod.h"
 #include "server/rpc/rpc.h"
 #include "server/service.h"
 
@@ -11,6 +12,7 @@ static int update_container_resources(struct call *call, const void *message, vo
 {
 	const Cri__UpdateContainerResourcesRequest *request = message;
 
+	container_pod_note(call, request->container_id);
 	return container_update_resources(call_service(call)->sandboxes, call_ctx(call), request, err);
 }
 
