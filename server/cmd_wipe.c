@@ -41,7 +41,6 @@ struct wipe {
 	bool force, images;
 	struct loop *loop;
 	struct service *service;
-	struct arena *arena;
 	size_t pods_gone, images_gone;
 	bool failed;
 };
@@ -54,15 +53,23 @@ static void complain(struct wipe *wipe, const char *what, const struct err *err)
 
 /* ---- what speaks against it ---- */
 
+static int add_running(void *data, ProtobufCMessage **items, size_t count, struct err *err UNUSED)
+{
+	Cri__Container **containers = (Cri__Container **)items;
+	size_t *running = data;
+
+	for (size_t i = 0; i < count; i++)
+		*running += containers[i]->state == CRI__CONTAINER_STATE__CONTAINER_RUNNING;
+	return 0;
+}
+
 static size_t count_running(const struct wipe *wipe, struct err *err)
 {
-	Cri__ListContainersResponse list = CRI__LIST_CONTAINERS_RESPONSE__INIT;
 	size_t running = 0;
+	const struct list_sink sink = { .take = add_running, .data = &running };
 
-	if (containers_list(wipe->service->sandboxes, NULL, wipe->arena, &list, err) < 0)
+	if (containers_each(wipe->service->sandboxes, NULL, &sink, err) < 0)
 		return SIZE_MAX;
-	for (size_t i = 0; i < list.n_containers; i++)
-		running += list.containers[i]->state == CRI__CONTAINER_STATE__CONTAINER_RUNNING;
 	return running;
 }
 
@@ -99,25 +106,32 @@ static int check_idle(const struct wipe *wipe, struct err *err)
 
 /* ---- removals ---- */
 
-static void remove_pods(struct wipe *wipe)
+static int remove_some(void *data, ProtobufCMessage **items, size_t count, struct err *err UNUSED)
 {
-	Cri__ListPodSandboxResponse list = CRI__LIST_POD_SANDBOX_RESPONSE__INIT;
-	struct err err;
+	Cri__PodSandbox **pods = (Cri__PodSandbox **)items;
+	struct wipe *wipe = data;
 
-	if (pods_list(wipe->service->sandboxes, NULL, wipe->arena, &list, &err) < 0) {
-		complain(wipe, "pods", &err);
-		return;
-	}
-	for (size_t i = 0; i < list.n_items; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct ctx ctx;
+		struct err why;
 
 		ctx_init(&ctx, clock_deadline_in(PATIENCE));
-		if (pod_remove(wipe->service->sandboxes, &ctx, list.items[i]->id, &err) < 0)
-			complain(wipe, list.items[i]->id, &err);
+		if (pod_remove(wipe->service->sandboxes, &ctx, pods[i]->id, &why) < 0)
+			complain(wipe, pods[i]->id, &why);
 		else
 			wipe->pods_gone++;
 		ctx_done(&ctx);
 	}
+	return 0;
+}
+
+static void remove_pods(struct wipe *wipe)
+{
+	const struct list_sink sink = { .take = remove_some, .data = wipe };
+	struct err err;
+
+	if (pods_each(wipe->service->sandboxes, NULL, &sink, &err) < 0)
+		complain(wipe, "pods", &err);
 }
 
 static int kill_pause(const char *id, const struct ctx *ctx, struct err *err)
@@ -241,11 +255,9 @@ static int run_claimed(struct wipe *wipe, struct err *err)
 
 	if (log_setup(&quiet, err) < 0 || !(wipe->loop = loop_new(err)))
 		return -1;
-	wipe->arena = arena_new(0);
 	wipe->service = service_open(wipe->config, wipe->loop, err);
 	int failed = wipe->service ? run_loop(wipe, err) : -1;
 	service_close(wipe->service);
-	arena_free(wipe->arena);
 	loop_free(wipe->loop);
 	return failed;
 }
