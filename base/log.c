@@ -333,3 +333,12 @@ void log_fields(enum log_level level, const char *message, ...)
 	va_end(args);
 	emit(&line);
 }
+
+void log_library(void *who, const char *fmt, va_list args)
+{
+	if (!log_enabled(LOG_LEVEL_DEBUG))
+		return;
+	CLEANUP(freep) char *text = xvasprintf(fmt, args);
+	text[strcspn(text, "\n")] = '\0';
+	log_debug("%s: %s", (const char *)who, text);
+}

@@ -8,6 +8,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 
 #include "base/err.h"
@@ -48,6 +49,10 @@ bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *fmt, ...) PRINTF(2, 3);
 /* fields: key, value (const char *, NULL skips the pair), ..., NULL */
 void log_fields(enum log_level level, const char *message, ...) __attribute__((sentinel));
+
+/* What a library has to say, in the form that libmicrohttpd's callback has: a debug line "WHO: text", without
+ * its newline. */
+void log_library(void *who, const char *fmt, va_list args) PRINTF(2, 0);
 
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_write(LOG_LEVEL_WARN, __VA_ARGS__)

@@ -226,7 +226,6 @@ static int start_metrics(struct daemon *daemon, struct err *err)
 			    .workers = daemon->workers,
 			    .rpc = daemon->rpc,
 			    .started = clock_real() },
-		.loop = daemon->loop,
 	};
 
 	if (!config->metrics.enable_metrics)

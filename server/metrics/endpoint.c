@@ -1,16 +1,14 @@
-/*
- * libmicrohttpd reads a certificate when a daemon starts: a renewed one gets a new daemon on the same socket,
- * and the old one is stopped when that has started.
- */
+/* With TLS, connections come in by a door that decrypts them; without, libmicrohttpd accepts them itself. */
 #include "server/metrics/endpoint.h"
 
-#include <fcntl.h>
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "server/tls/door.h"
 
 enum {
 	CONNECTIONS_MAX = 32,
@@ -21,8 +19,9 @@ enum {
 
 struct endpoint {
 	struct endpoint_options options;
-	struct tls_files *tls; /* NULL: plain */
+	struct tls_keys *keys; /* NULL: plain */
 	struct MHD_Daemon *daemon;
+	struct door *door; /* NULL: plain */
 };
 
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned int status, const char *type,
@@ -71,58 +70,71 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
 		      text.len);
 }
 
-static void on_log(void *data UNUSED, const char *fmt, va_list args)
-{
-	char text[512];
-
-	if (!log_enabled(LOG_LEVEL_DEBUG))
-		return;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	vsnprintf(text, sizeof(text), fmt, args);
-#pragma GCC diagnostic pop
-	text[strcspn(text, "\n")] = '\0';
-	log_debug("metrics: %s", text);
-}
-
 /* NULL when it does not start; the listener stays the caller's then. */
-static struct MHD_Daemon *start(struct endpoint *endpoint, int listener)
+static struct MHD_Daemon *start(struct endpoint *endpoint)
 {
 	unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG;
-	struct MHD_OptionItem tls[] = {
-		{ MHD_OPTION_END, 0, NULL },
-		{ MHD_OPTION_HTTPS_MEM_KEY, 0, NULL },
+	struct MHD_OptionItem listener[] = {
+		{ MHD_OPTION_LISTEN_SOCKET, endpoint->options.listener, NULL },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 
-	if (endpoint->tls) {
-		flags |= MHD_USE_TLS;
-		tls[0] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0,
-						  (void *)tls_files_cert(endpoint->tls) };
-		tls[1].ptr_value = (void *)tls_files_key(endpoint->tls);
+	if (endpoint->keys) {
+		flags |= MHD_USE_NO_LISTEN_SOCKET;
+		listener[0].option = MHD_OPTION_END;
 	}
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, endpoint, MHD_OPTION_LISTEN_SOCKET,
-				listener, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS_MAX,
-				MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)REQUEST_SECONDS,
-				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX,
-				MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_SIZE, MHD_OPTION_EXTERNAL_LOGGER,
-				on_log, NULL, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, endpoint, MHD_OPTION_CONNECTION_LIMIT,
+				(unsigned int)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+				(unsigned int)REQUEST_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				(size_t)MEMORY_MAX, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_SIZE,
+				MHD_OPTION_EXTERNAL_LOGGER, log_library, "metrics", MHD_OPTION_ARRAY,
+				listener, MHD_OPTION_END);
 }
 
+/* A decrypted connection. */
+static int enter(void *data, int fd)
+{
+	const struct sockaddr address = { .sa_family = AF_UNIX };
+	const struct endpoint *endpoint = data;
+
+	return MHD_add_connection(endpoint->daemon, fd, &address, sizeof(address)) == MHD_YES ? 0 : -1;
+}
+
+static int load_keys(struct endpoint *endpoint, struct err *err)
+{
+	const struct tls_options options = { .cert = endpoint->options.cert,
+					     .key = endpoint->options.key,
+					     .ca = "",
+					     .min_version = TLS_VERSION_12 };
+	struct tls_material *material;
+
+	if (tls_material_load(&options, &material, err) < 0)
+		return err_prefix(err, "metrics");
+	endpoint->keys = tls_keys_new_take(material);
+	return 0;
+}
+
+/* Who takes the listener sets it to -1. */
 static int open_endpoint(struct endpoint *endpoint, struct err *err)
 {
-	const struct endpoint_options *options = &endpoint->options;
+	struct endpoint_options *options = &endpoint->options;
 
-	if (options->cert) {
-		endpoint->tls = tls_files_new(options->cert, options->key);
-		if (tls_files_read(endpoint->tls, err) < 0)
-			return err_prefix(err, "metrics");
-	}
-	endpoint->daemon = start(endpoint, options->listener);
-	if (endpoint->daemon)
+	if (options->cert && load_keys(endpoint, err) < 0)
+		return -1;
+	endpoint->daemon = start(endpoint);
+	if (!endpoint->daemon)
+		return err_set(err, RPC_FAILED_PRECONDITION, "metrics: the HTTP server does not start");
+	struct door_options door = { .name = "metrics",
+				     .listener = TAKE_FD(options->listener),
+				     .keys = endpoint->keys,
+				     .connections_max = CONNECTIONS_MAX,
+				     .enter = enter,
+				     .data = endpoint };
+
+	if (!endpoint->keys)
 		return 0;
-	return err_set(err, RPC_FAILED_PRECONDITION, "metrics: the HTTP server does not start%s%s",
-		       options->cert ? " with the certificate of " : "", options->cert ? options->cert : "");
+	endpoint->door = door_new_take(&door, err);
+	return endpoint->door ? 0 : -1;
 }
 
 struct endpoint *endpoint_new_take(const struct endpoint_options *options, struct err *err)
@@ -130,52 +142,20 @@ struct endpoint *endpoint_new_take(const struct endpoint_options *options, struc
 	struct endpoint *endpoint = xnew(struct endpoint);
 
 	endpoint->options = *options;
-	if (open_endpoint(endpoint, err) == 0)
-		return endpoint;
-	fd_close(options->listener);
-	return endpoint_free(endpoint);
+	return open_endpoint(endpoint, err) < 0 ? endpoint_free(endpoint) : endpoint;
 }
 
 struct endpoint *endpoint_free(struct endpoint *endpoint)
 {
 	if (!endpoint)
 		return NULL;
+	if (endpoint->door)
+		door_close(endpoint->door);
 	if (endpoint->daemon)
-		MHD_stop_daemon(endpoint->daemon); /* closes the socket */
-	tls_files_free(endpoint->tls);
+		MHD_stop_daemon(endpoint->daemon); /* closes its socket */
+	door_free(endpoint->door);
+	tls_keys_free(endpoint->keys);
+	fd_close(endpoint->options.listener);
 	free(endpoint);
 	return NULL;
-}
-
-static int renew(struct endpoint *endpoint, struct err *err)
-{
-	const union MHD_DaemonInfo *info = MHD_get_daemon_info(endpoint->daemon, MHD_DAEMON_INFO_LISTEN_FD);
-	CLEANUP(fd_closep) int listener = fcntl(info->listen_fd, F_DUPFD_CLOEXEC, 3);
-	struct MHD_Daemon *fresh;
-
-	if (listener < 0)
-		return err_errno(err, "duplicate a socket");
-	if (tls_files_read(endpoint->tls, err) < 0)
-		return -1;
-	fresh = start(endpoint, listener);
-	if (!fresh)
-		return err_set(err, RPC_FAILED_PRECONDITION,
-			       "%s does not hold a certificate that fits its key", endpoint->options.cert);
-	(void)TAKE_FD(listener);
-	fd_close(MHD_quiesce_daemon(endpoint->daemon)); /* else stopping would shut the socket down */
-	MHD_stop_daemon(endpoint->daemon);
-	endpoint->daemon = fresh;
-	return 0;
-}
-
-void endpoint_refresh(struct endpoint *endpoint)
-{
-	struct err err;
-
-	if (!endpoint->tls || !tls_files_changed(endpoint->tls))
-		return;
-	if (renew(endpoint, &err) < 0)
-		log_warn("metrics: the renewed certificate is not used: %s", err.text);
-	else
-		log_info("metrics: the certificate of %s was renewed", endpoint->options.cert);
 }

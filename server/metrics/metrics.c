@@ -14,15 +14,12 @@
 #include "server/metrics/rpc_metrics.h"
 #include "server/unix_socket.h"
 
-#define REFRESH (10 * NS_PER_SEC)
-
 enum { BACKLOG = 64, SOCKET_MODE = 0600 };
 
 struct metrics {
 	struct metrics_options options;
 	struct endpoint *tcp, *local;
 	struct unix_socket socket;
-	struct source *refresh;
 };
 
 union address {
@@ -108,13 +105,6 @@ static int listen_on(const struct config_metrics *config, struct err *err)
 	return TAKE_FD(fd);
 }
 
-static void refresh(struct source *source UNUSED, void *data)
-{
-	const struct metrics *metrics = data;
-
-	endpoint_refresh(metrics->tcp);
-}
-
 static int open_tcp(struct metrics *metrics, struct err *err)
 {
 	const struct config_metrics *config = metrics->options.config;
@@ -134,10 +124,7 @@ static int open_tcp(struct metrics *metrics, struct err *err)
 		return -1;
 	log_info("metrics: %s://%s port %d", tls ? "https" : "http", config->metrics_host,
 		 (int)config->metrics_port);
-	if (!tls)
-		return 0;
-	metrics->refresh = loop_add_timer(metrics->options.loop, REFRESH, REFRESH, refresh, metrics, err);
-	return metrics->refresh ? 0 : -1;
+	return 0;
 }
 
 static int open_local(struct metrics *metrics, struct err *err)
@@ -176,7 +163,6 @@ struct metrics *metrics_free(struct metrics *metrics)
 {
 	if (!metrics)
 		return NULL;
-	source_free(metrics->refresh);
 	endpoint_free(metrics->tcp);
 	endpoint_free(metrics->local);
 	unix_socket_done(&metrics->socket);

@@ -7,7 +7,6 @@
 #ifndef SERVER_METRICS_METRICS_H
 #define SERVER_METRICS_METRICS_H
 
-#include "base/loop.h"
 #include "base/str.h"
 #include "config/config.h"
 #include "server/metrics/sample.h"
@@ -17,7 +16,6 @@ struct metrics;
 struct metrics_options {
 	const struct config_metrics *config; /* borrowed until metrics_free() */
 	struct sample_source source;
-	struct loop *loop; /* looks after the certificate */
 };
 
 /* Serves from here on. INVALID_ARGUMENT for a collector that there is not, FAILED_PRECONDITION when it can't

@@ -13,9 +13,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "server/streaming/door.h"
 #include "server/streaming/visits.h"
 #include "server/streaming/websocket.h"
+#include "server/tls/door.h"
 
 enum {
 	CONNECTIONS_MAX = SESSIONS_MAX + 200,
@@ -223,20 +223,6 @@ static void on_completed(void *data UNUSED, struct MHD_Connection *connection UN
 	*state = NULL;
 }
 
-static void on_log(void *data UNUSED, const char *fmt, va_list args)
-{
-	char text[512];
-
-	if (!log_enabled(LOG_LEVEL_DEBUG))
-		return;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	vsnprintf(text, sizeof(text), fmt, args);
-#pragma GCC diagnostic pop
-	text[strcspn(text, "\n")] = '\0';
-	log_debug("streaming: %s", text);
-}
-
 /* ---- the connections ---- */
 
 static int enter(void *data, int fd)
@@ -285,15 +271,17 @@ static struct MHD_Daemon *start_daemon(struct gateway *gateway)
 				(unsigned int)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 				(size_t)MEMORY_MAX, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_SIZE,
 				MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
-				on_connection, gateway, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+				on_connection, gateway, MHD_OPTION_EXTERNAL_LOGGER, log_library, "streaming",
 				MHD_OPTION_END);
 }
 
 struct gateway *gateway_new_take(const struct gateway_options *options, struct err *err)
 {
 	struct gateway *gateway = xnew(struct gateway);
-	struct door_options door = { .listener = options->listener,
+	struct door_options door = { .name = "streaming",
+				     .listener = options->listener,
 				     .keys = options->keys,
+				     .connections_max = CONNECTIONS_MAX,
 				     .enter = enter,
 				     .tick = tick,
 				     .data = gateway };

@@ -74,6 +74,32 @@ static void text_lines(void **state)
 	assert_string_equal(without_time(text), "level=error msg=\"open /x: No such file or directory\"\n");
 }
 
+static void library(void *who, const char *fmt, ...) PRINTF(2, 3);
+static void library(void *who, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	log_library(who, fmt, args);
+	va_end(args);
+}
+
+static void a_library_is_heard_by_who_listens(void **state)
+{
+	static char who[] = "http";
+	struct capture capture;
+
+	(void)state;
+	setup(LOG_LEVEL_INFO, LOG_FORMAT_TEXT, NULL);
+	capture_start(&capture);
+	library(who, "not seen\n");
+	setup(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT, NULL);
+	library(who, "connection %d is no good\nmore", 7);
+	setup(LOG_LEVEL_INFO, LOG_FORMAT_TEXT, NULL);
+	CLEANUP(freep) char *text = capture_end(&capture);
+	assert_string_equal(without_time(text), "level=debug msg=\"http: connection 7 is no good\"\n");
+}
+
 static void fields_are_quoted_when_they_must(void **state)
 {
 	struct capture capture;
@@ -258,6 +284,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_lines),
+		cmocka_unit_test(a_library_is_heard_by_who_listens),
 		cmocka_unit_test(fields_are_quoted_when_they_must),
 		cmocka_unit_test(hostile_values_stay_on_their_line),
 		cmocka_unit_test(json_lines_parse_and_carry_everything),

@@ -1,24 +1,28 @@
 /*
  * Where clients come in: one thread that accepts connections and hands them on, and, with TLS, a thread for
  * each connection that decrypts it (server/tls/relay.h), so that whoever is behind the door sees plain
- * sockets only. Private to server/streaming.
+ * sockets only.
  */
-#ifndef SERVER_STREAMING_DOOR_H
-#define SERVER_STREAMING_DOOR_H
+#ifndef SERVER_TLS_DOOR_H
+#define SERVER_TLS_DOOR_H
+
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "server/tls/keys.h"
 
-enum { DOOR_CONNECTIONS_MAX = 1200 }; /* encrypted ones; the plain are bounded by whoever takes them */
-
 struct door;
 
 struct door_options {
-	int listener;          /* a listening, non-blocking socket, taken */
-	struct tls_keys *keys; /* NULL: no TLS; borrowed */
+	const char *name;       /* for the log; static */
+	int listener;           /* a listening, non-blocking socket, taken */
+	struct tls_keys *keys;  /* NULL: no TLS; borrowed */
+	size_t connections_max; /* encrypted ones; the plain are bounded by whoever takes them */
 	/* Takes a connected, non-blocking socket; from any thread. -1: it was not wanted and is closed. */
 	int (*enter)(void *data, int fd);
-	/* Called often, by one thread: does what is due and tells when the next will be (clock_mono() ns). */
+	/* Called often, by one thread: does what is due and tells when the next will be (clock_mono() ns).
+	 * NULL: nothing is due. */
 	int64_t (*tick)(void *data);
 	void *data;
 };

@@ -1,4 +1,4 @@
-#include "server/streaming/door.h"
+#include "server/tls/door.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -94,7 +94,7 @@ static void let_in(struct door *door, int fd)
 	*visitor = (struct visitor){ door, fd };
 	if (crew_start(door->relays, decrypt, visitor) == 0)
 		return;
-	log_debug("streaming: a connection is refused: %m");
+	log_debug("%s: a connection is refused: %m", door->options.name);
 	fd_close(fd);
 	free(visitor);
 }
@@ -115,7 +115,7 @@ static void keep_watch(void *data, const struct ctx *ctx)
 	bool able = true;
 
 	for (;;) {
-		int64_t deadline = door->options.tick(door->options.data);
+		int64_t deadline = door->options.tick ? door->options.tick(door->options.data) : NO_DEADLINE;
 		struct pollfd fds[] = { { ctx_fd(ctx), POLLIN, 0 },
 					{ able ? door->options.listener : -1, POLLIN, 0 } };
 
@@ -133,13 +133,13 @@ struct door *door_new_take(const struct door_options *options, struct err *err)
 	struct door *door = xnew(struct door);
 
 	door->options = *options;
-	lock_init(&door->lock, "streaming door", LOCK_STREAMING);
+	lock_init(&door->lock, "door", LOCK_STREAMING);
 	cond_init(&door->changed);
-	door->watch = crew_new("streaming door", 1);
+	door->watch = crew_new(options->name, 1);
 	if (options->keys)
-		door->relays = crew_new("streaming TLS", DOOR_CONNECTIONS_MAX);
+		door->relays = crew_new("TLS", options->connections_max);
 	if (crew_start(door->watch, keep_watch, door) < 0) {
-		err_errno(err, "streaming: thread");
+		err_errno(err, "%s: thread", options->name);
 		return door_free(door);
 	}
 	return door;
