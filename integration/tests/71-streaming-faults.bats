@@ -75,7 +75,7 @@ size_seen() {
 	in_container "$1" test -e /tmp/seen
 }
 
-@test "exec: a flood of sizes; the last one holds and memory does not grow" {
+@test "[32] exec: a flood of sizes; the last one holds and memory does not grow" {
 	local id before
 	id=$(launch work)
 	connect "$(exec_url '.tty = true | .cmd = ["sh", "-c", "until [ \"$(stty size)\" = \"77 99\" ]; do sleep 0.1; done; touch /tmp/seen; sleep 100"]')"
@@ -91,7 +91,7 @@ size_seen() {
 	exec 8>&-
 }
 
-@test "port-forward: a client that does not read, and a pod that does not, hold up nobody and cost little" {
+@test "[fault 43] port-forward: a client that does not read, and a pod that does not, hold up nobody and cost little" {
 	local id before
 	id=$(launch loud '.command = ["sh", "-c", "nc -l -p 7901 -e yes & nc -l -p 7902 -e sleep 1000 & while :; do date; sleep 0.1; done"]')
 	within 20 listeners "$id" 2
@@ -122,6 +122,100 @@ size_seen() {
 	id=$(launch v6 ".image = {image: \"$NGINX\"} | .command = [] | .mounts = [{host_path: \"$BATS_TEST_TMPDIR/nginx.conf\", container_path: \"/etc/nginx/nginx.conf\"}]")
 	forward "$POD" 18404:7903
 	within 10 eval '[ "$(http http://127.0.0.1:18404/)" = 200 ]' || { crictl logs "$id"; cat "$BATS_TEST_TMPDIR/forward"; return 1; }
+}
+
+# Whether the server has ended the connection on descriptor 8.
+is_closed() {
+	local status=0
+	timeout 1 cat <&8 >/dev/null 2>&1 || status=$?
+	[ "$status" != 124 ]
+}
+
+@test "[32] WebSocket frames without a mask, out of order, longer than may be: closed, and the command with them" {
+	local id frame
+	id=$(launch work)
+	for frame in '\x82\x03\0ab' '\x80\x81\0\0\0\0a' '\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0'; do
+		connect "$(exec_url '.cmd = ["sleep", "893"]')"
+		upgrade
+		within 10 runs_inside "$id" "sleep 893" 1
+		# shellcheck disable=SC2059
+		printf "$frame" >&8
+		within 20 is_closed
+		within 10 runs_inside "$id" "sleep 893" 0
+		exec 8>&-
+	done
+}
+
+@test "[CVE-2018-1002105 CVE-2020-8559] an upgrade that is refused is answered by no redirect, and what comes behind it by nothing" {
+	local url id
+	id=$(launch work)
+	url=$(exec_url)
+	connect "${url%?}x"
+	(
+		exec 8>"$BATS_TEST_TMPDIR/twice"
+		upgrade
+		upgrade
+	)
+	cat "$BATS_TEST_TMPDIR/twice" >&8
+	{ timeout 30 cat <&8 || true; } | tr -d '\r' >"$BATS_TEST_TMPDIR/answer"
+	exec 8>&-
+	is "$(head -n 1 "$BATS_TEST_TMPDIR/answer")" "HTTP/1.1 404 Not Found"
+	is "$(grep -c '^HTTP' "$BATS_TEST_TMPDIR/answer")" 1
+	is "$(grep -ciE '^(location|upgrade):' "$BATS_TEST_TMPDIR/answer")" 0
+}
+
+# urls COUNT METHOD JSON: in $BATS_TEST_TMPDIR/urls.
+urls() {
+	crirpc -e "$SERVER_SOCKET" -n "$1" "$2" "$3" | sed -n 's/^OK //p' | jq -r .url >"$BATS_TEST_TMPDIR/urls"
+	is "$(wc -l <"$BATS_TEST_TMPDIR/urls")" "$1"
+}
+
+@test "[CVE-2022-23471] exec on a terminal of a command that is not there, with sizes: fifty cost nothing that stays" {
+	local id url fds threads round
+	id=$(launch work)
+	for round in first second; do # what is made once has been made after the first
+		[ $round = first ] || fds=$(server_fds) threads=$(server_threads)
+		urls 25 Exec "{\"container_id\": \"$id\", \"cmd\": [\"no-such-command\"], \"tty\": true, \"stdin\": true, \"stdout\": true}"
+		while read -r url; do
+			connect "$url"
+			upgrade
+			printf '\x82\x99\0\0\0\0\x04{"Width":80,"Height":24}' >&8
+			timeout 30 cat <&8 >"$BATS_TEST_TMPDIR/said" || true
+			grep -aq no-such-command "$BATS_TEST_TMPDIR/said"
+			exec 8>&-
+		done <"$BATS_TEST_TMPDIR/urls"
+		[ $round = first ] || within 60 quiet $((fds + 4)) $((threads + 4))
+	done
+	is "$(find /run/crisp -name 'exec-*' | wc -l)" 0
+}
+
+# Descriptors of the container's monitor.
+monitor_fds() { # ID
+	find "/proc/$(pgrep -f "conmon .*$1")/fd" -mindepth 1 | wc -l
+}
+
+monitor_is_quiet() { # ID FDS
+	[ "$(monitor_fds "$1")" -le "$2" ]
+}
+
+@test "[CVE-2025-64329] attach to a container that says nothing, and leave: fifty cost neither the server nor the monitor" {
+	local id url fds threads monitor
+	id=$(launch silent '.stdin = true | .command = ["sh", "-c", "until [ -e /tmp/speak ]; do sleep 0.1; done; yes"]')
+	monitor=$(monitor_fds "$id")
+	fds=$(server_fds) threads=$(server_threads)
+	urls 50 Attach "{\"container_id\": \"$id\", \"stdin\": true, \"stdout\": true, \"stderr\": true}"
+	while read -r url; do
+		connect "$url"
+		upgrade
+		# The session has begun when it has been answered.
+		like "$(head -n 1 <&8)" '^HTTP/1.1 101'
+		exec 8>&-
+	done <"$BATS_TEST_TMPDIR/urls"
+	within 60 quiet $((fds + 10)) $((threads + 10))
+	# conmon closes its end of a connection whose client has left with the container's next words.
+	in_container "$id" touch /tmp/speak
+	within 60 monitor_is_quiet "$id" "$((monitor + 2))"
+	is "$(container_field "$id" .state)" CONTAINER_RUNNING
 }
 
 # Sessions that begin and whose clients vanish at once.

@@ -17,9 +17,10 @@ enum { CLIENT_READ_SIZE = 256 * 1024 };
 
 struct client {
 	int fd;
-	int64_t idle_timeout;  /* ns; 0: none */
-	struct queue early;    /* what came with the HTTP request; owned */
-	const struct ctx *ctx; /* ends all sessions */
+	int64_t creation_patience; /* ns, for whoever waits for its streams */
+	int64_t idle_timeout;      /* ns; 0: none */
+	struct queue early;        /* what came with the HTTP request; owned */
+	const struct ctx *ctx;     /* ends all sessions */
 
 	/* private */
 	int64_t active; /* clock_mono() ns */

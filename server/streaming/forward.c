@@ -99,7 +99,8 @@ static struct pair *pair_of(struct forward *forward, uint32_t id, const struct s
 		return pair->port != port || (is_data ? pair->data_id : pair->error_id) ? NULL : pair;
 	if (forward->len == PAIRS_MAX)
 		return NULL;
-	return forward->pairs[forward->len++] = pair_new(request_id, (uint16_t)port);
+	return forward->pairs[forward->len++] =
+		       pair_new(request_id, (uint16_t)port, forward->client->creation_patience);
 }
 
 /* Before the bytes go, and before anything else happens to a pair. */
@@ -222,7 +223,7 @@ static void open_ports(struct forward *forward, const struct stream_request *req
 	for (size_t i = 0; i < request->ports_len; i++) {
 		uint16_t port = request->ports[i];
 		const uint8_t number[] = { (uint8_t)port, (uint8_t)(port >> 8) };
-		struct pair *pair = pair_new("", port);
+		struct pair *pair = pair_new("", port, forward->client->creation_patience);
 
 		pair->data_id = (uint32_t)(2 * i + 1);
 		pair->error_id = pair->data_id + 1;

@@ -19,17 +19,16 @@
 #include "base/mem.h"
 
 enum { READS = 4 };
-static const int64_t pair_patience = 30 * NS_PER_SEC;
 static const int64_t connect_patience = 10 * NS_PER_SEC;
 
-struct pair *pair_new(const char *request_id, uint16_t port)
+struct pair *pair_new(const char *request_id, uint16_t port, int64_t patience)
 {
 	struct pair *pair = xnew(struct pair);
 
 	snprintf(pair->request_id, sizeof(pair->request_id), "%s", request_id);
 	pair->port = port;
 	pair->fd = -1;
-	pair->deadline = clock_deadline_in(pair_patience);
+	pair->deadline = clock_deadline_in(patience);
 	return pair;
 }
 

@@ -37,7 +37,8 @@ struct pair {
 	bool client_ended, pod_ended, shut;
 };
 
-struct pair *pair_new(const char *request_id, uint16_t port);
+/* patience: ns for both streams to be there. */
+struct pair *pair_new(const char *request_id, uint16_t port, int64_t patience);
 struct pair *pair_free(struct pair *pair);
 
 /* Both streams are there. */

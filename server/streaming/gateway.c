@@ -24,7 +24,7 @@ enum {
 	STACK_SIZE = 256 * 1024,
 };
 
-static const int64_t request_patience = 30 * NS_PER_SEC;
+static const int64_t request_patience = 30 * NS_PER_SEC, creation_patience = 30 * NS_PER_SEC;
 
 struct gateway {
 	struct MHD_Daemon *daemon;
@@ -99,10 +99,14 @@ static void on_upgraded(void *data, struct MHD_Connection *connection UNUSED, vo
 			struct MHD_UpgradeResponseHandle *handle)
 {
 	struct promise *promise = data;
+	const struct gateway_options *options = &promise->gateway->options;
 	struct session session = { .fd = fd,
 				   .upgrade = promise->upgrade,
 				   .request = promise->request,
-				   .idle_timeout = promise->gateway->options.idle_timeout,
+				   .creation_patience = options->creation_patience
+								? options->creation_patience
+								: creation_patience,
+				   .idle_timeout = options->idle_timeout,
 				   .closed = on_closed,
 				   .data = handle };
 

@@ -19,6 +19,7 @@ struct gateway_options {
 	int64_t request_patience; /* ns from the connection to the end of its request; 0: 30 s */
 	struct tokens *tokens;
 	struct sessions *sessions;
+	int64_t creation_patience; /* ns for the streams of a session or a connection; 0: 30 s */
 	int64_t idle_timeout;
 };
 

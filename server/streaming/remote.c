@@ -29,7 +29,6 @@ enum {
 	CLIENT_LAG_MAX = 8 * 1024 * 1024, /* of a peer that must be drained */
 	DRAIN_BYTES_MAX = 1024 * 1024,    /* after the peer's end, of each stream */
 };
-static const int64_t creation_patience = 30 * NS_PER_SEC;
 static const int64_t drain_time = 100 * NS_PER_MS;
 static const int64_t rest_after = NS_PER_SEC; /* nothing moved: memory is given back */
 
@@ -290,7 +289,7 @@ static bool turn(struct remote *remote, int64_t deadline)
 /* Waits until the client has opened its channels. */
 static bool wait_ready(struct remote *remote)
 {
-	int64_t deadline = clock_deadline_in(creation_patience);
+	int64_t deadline = clock_deadline_in(remote->client->creation_patience);
 
 	while (!wire_ready(remote->wire))
 		if (!turn(remote, deadline) || clock_mono() >= deadline)

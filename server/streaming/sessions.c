@@ -52,9 +52,11 @@ static void session_done(struct session *session)
 static void run(void *data, const struct ctx *ctx)
 {
 	struct session *session = data;
-	struct client client CLEANUP(client_done) = {
-		.fd = session->fd, .idle_timeout = session->idle_timeout, .early = session->early, .ctx = ctx
-	};
+	struct client client CLEANUP(client_done) = { .fd = session->fd,
+						      .creation_patience = session->creation_patience,
+						      .idle_timeout = session->idle_timeout,
+						      .early = session->early,
+						      .ctx = ctx };
 
 	session->early = (struct queue){ 0 };
 	client_init(&client);

@@ -20,9 +20,9 @@ struct sessions;
 struct session {
 	int fd; /* non-blocking soon; closed by `closed` */
 	struct upgrade upgrade;
-	struct stream_request request; /* owned */
-	struct queue early;            /* owned: bytes that came behind the HTTP request */
-	int64_t idle_timeout;
+	struct stream_request request;           /* owned */
+	struct queue early;                      /* owned: bytes that came behind the HTTP request */
+	int64_t creation_patience, idle_timeout; /* ns */
 	/* Called at the end, on whatever thread: fd is not used any more. */
 	void (*closed)(void *data);
 	void *data;

@@ -96,6 +96,7 @@ struct streaming *streaming_new(const struct streaming_options *options, struct 
 					   .request_patience = options->request_patience,
 					   .tokens = streaming->tokens,
 					   .sessions = streaming->sessions,
+					   .creation_patience = options->creation_patience,
 					   .idle_timeout = options->idle_timeout };
 
 	streaming->gateway = gateway_new_take(&gateway, err);

@@ -22,6 +22,7 @@ struct streaming_options {
 	uint16_t port;                 /* 0: any */
 	const struct tls_options *tls; /* NULL: without TLS */
 	int64_t request_patience;      /* ns for a client to make its HTTP request; 0: 30 s */
+	int64_t creation_patience;     /* ns for a client to open what it asked for; 0: 30 s */
 	int64_t idle_timeout; /* ns without a byte of the client's, either way, after which a session ends; 0:
 				 none */
 };

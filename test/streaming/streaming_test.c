@@ -252,6 +252,76 @@ static void test_bad_websocket_frames(void **state)
 	wait_for(&freed, (int)ARRAY_LEN(cases) + 1);
 }
 
+/* Who says and gets nothing goes; who is served stays, and so does what he says now and then. */
+static void test_idle_sessions(void **state)
+{
+	int idle, busy, forward;
+	struct pollfd ends[2];
+	struct scene scene;
+
+	(void)state;
+	start_server(&(struct streaming_options){ .address = "127.0.0.1", .idle_timeout = 4 * NS_PER_SEC });
+	busy = open_echo_session();
+	idle = open_echo_session();
+	promise_forward(NULL, 0, &scene);
+	forward = open_spdy(&scene);
+	ends[0] = (struct pollfd){ idle, POLLIN, 0 };
+	ends[1] = (struct pollfd){ forward, POLLIN, 0 };
+	while (!ends[0].revents || !ends[1].revents) {
+		expect_echo(busy);
+		(void)poll(ends, 2, 20);
+	}
+	expect_end(idle);
+	expect_end(forward);
+	wait_for(&freed, 1);
+	assert_int_equal(atomic_load(&abandoned), 1);
+	expect_echo(busy);
+	close(idle);
+	close(forward);
+	close(busy);
+	wait_for(&freed, 2);
+}
+
+/* A client that asked for streams and does not open them all. */
+static void test_streams_that_do_not_come(void **state)
+{
+	static const char *const error[] = { "streamtype", "error", NULL };
+	static const char *const half[] = { "streamtype", "data", "port", "80", "requestid", "7", NULL };
+	CLEANUP(queue_done) struct queue out = { 0 }, in = { 0 };
+	struct packer packer = { 0 }, other = { 0 };
+	struct scene scene;
+	int exec, forward;
+
+	(void)state;
+	start_server(
+		&(struct streaming_options){ .address = "127.0.0.1", .creation_patience = NS_PER_SEC / 2 });
+	promise_echo(&(struct echo_options){ 0 }, &scene);
+	exec = open_spdy(&scene);
+	put_syn(&out, &packer, 1, error);
+	send_queue(exec, &out);
+	promise_forward(NULL, 0, &scene);
+	forward = open_spdy(&scene);
+	put_syn(&out, &other, 1, half);
+	send_queue(forward, &out);
+	expect_end(exec);
+	wait_for(&freed, 1);
+	assert_int_equal(atomic_load(&opened), 0);
+	while (in.len <
+	       8 + 4 + 6 + 14 + 8) /* the reply, and then the end of that stream; the session goes on */
+		read_some(forward, &in);
+	assert_int_equal(peek_u32(queue_front(&in) + in.len - 8), 1);
+	assert_int_equal(peek_u32(queue_front(&in) + in.len - 4), 1u << 24);
+	put_u32_control(&out, 6, 1, 0, 1);
+	send_queue(forward, &out);
+	queue_clear(&in);
+	read_some(forward, &in);
+	assert_int_equal(peek_u32(queue_front(&in)), 0x80030006u);
+	close(exec);
+	close(forward);
+	packer_done(&packer);
+	packer_done(&other);
+}
+
 static void test_end_of_server(void **state)
 {
 	struct scene scene;
@@ -284,6 +354,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_deaf_before_a_peer_that_must_be_drained, start, stop),
 		cmocka_unit_test_setup_teardown(test_resize_flood, start, stop),
 		cmocka_unit_test_setup_teardown(test_bad_websocket_frames, start, stop),
+		cmocka_unit_test_teardown(test_idle_sessions, stop),
+		cmocka_unit_test_teardown(test_streams_that_do_not_come, stop),
 		cmocka_unit_test_setup_teardown(test_end_of_server, start, stop),
 	};
 
