@@ -196,7 +196,7 @@ store_settles() {
 	store_settles "$before"
 }
 
-@test "a layer found damaged is pulled again; the container on it keeps its files" {
+@test "[24] a layer found damaged is pulled again; the container on it keeps its files" {
 	only_crisp
 	local image="$STAGING/test-image-tag:all" pod container second layer
 	crictl pull "$image" >/dev/null
@@ -245,7 +245,7 @@ layers_digest() {
 }
 
 # CRISP_KILLS=200 for as many as issue 3 asks.
-@test "kill -9 at any instant of a pull: nothing half made is left, and the next pull is whole" {
+@test "[3] kill -9 at any instant of a pull: nothing half made is left, and the next pull is whole" {
 	only_crisp
 	local image=docker.io/library/crisp-layers:1 before whole start took i after pull
 	before=$(store_names)
@@ -325,7 +325,7 @@ pull_together() { # NAME...
 }
 
 # CRISP_ROUNDS=500 for the ten minutes of lessons.md, fault 37.
-@test "removals against pulls and creations: what was created has its whole image" {
+@test "[37] removals against pulls and creations: what was created has its whole image" {
 	only_crisp
 	local image="$STAGING/test-image-tag:test" pod container remover i made=0
 	pod=$(run_pod race)

@@ -54,7 +54,7 @@ crash() {
 
 # ---- kill -9 ----
 
-@test "kill -9: pods and containers are listed, with the same ids, states and processes" {
+@test "[1] kill -9: pods and containers are listed, with the same ids, states and processes" {
 	local pods=() containers=() pids=() i
 	for i in 0 1 2; do
 		pods+=("$(run_pod "pod-$i")")
@@ -86,7 +86,7 @@ crash() {
 	not_alive "${pids[0]}"
 }
 
-@test "kill -9: a log goes on without a gap, and can be rotated" {
+@test "[1] kill -9: a log goes on without a gap, and can be rotated" {
 	local pod container log=$BATS_TEST_TMPDIR/logs/counter.log lines
 	pod=$(run_pod logs)
 	container=$(run_counter "$pod" logs counter)
