@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/lock.h"
+#include "base/step.h"
 #include "base/thread.h"
 
 enum { STACK_DEFAULT = 256 * 1024, NAME_SIZE = 16 };
@@ -30,6 +31,7 @@ struct worker {
 
 struct task {
 	struct list node;
+	struct step_scope scope;
 	void (*fn)(void *data);
 	void *data;
 };
@@ -114,7 +116,9 @@ static void *worker_main(void *data)
 	lock_take(&pool->lock);
 	for (struct task *task; (task = next_task_locked(pool));) {
 		lock_drop(&pool->lock);
+		step_enter(&task->scope);
 		task->fn(task->data);
+		step_enter(NULL);
 		free(task);
 		lock_take(&pool->lock);
 		finished_locked(pool);
@@ -195,6 +199,7 @@ int pool_run(struct pool *pool, void (*fn)(void *data), void *data, struct err *
 
 	task->fn = fn;
 	task->data = data;
+	task->scope = step_scope();
 	int failed = enqueue(pool, task);
 	int error = errno;
 	join_ended(pool);

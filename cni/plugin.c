@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/spawn.h"
+#include "base/step.h"
 
 #define TOOLS_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -178,7 +180,10 @@ int plugin_run(const struct plugin_call *call, const struct ctx *ctx, struct str
 {
 	int64_t began = clock_mono();
 	int result = run(call, ctx, ret, err);
+	char name[32];
 
+	snprintf(name, sizeof(name), "cni %.20s", call->command);
+	step_ended(name, call->type, began, result < 0);
 	count(call, began, result < 0);
 	return result;
 }

@@ -13,6 +13,7 @@
 
 #include "base/complaint.h"
 #include "base/clock.h"
+#include "base/step.h"
 
 static const char *const verbs[] = { "create", "start", "kill", "delete", "update", "other" };
 
@@ -26,10 +27,13 @@ METRIC(metric_runtime_errors, ARRAY_LEN(verbs), .name = "runtime_operations_erro
 void verb_count(const char *verb, int64_t began, bool failed)
 {
 	size_t at = metric_label_index(&metric_runtime_latency.labels[0], verb);
+	char name[32];
 
 	metric_observe_at(&metric_runtime_latency, at, 0, (uint64_t)(clock_mono() - began));
 	if (failed)
 		metric_add_at(&metric_runtime_errors, at, 0, 1);
+	snprintf(name, sizeof(name), "runtime %.20s", verb);
+	step_ended(name, NULL, began, failed);
 }
 
 void verb_argv(const struct runtime_target *target, struct strv *argv)

@@ -12,7 +12,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/lock.h"
+#include "base/step.h"
 #include "image/pull_metrics.h"
 
 enum item_state { ITEM_WAITING, ITEM_WORKING, ITEM_READY, ITEM_DONE, ITEM_ELSEWHERE };
@@ -209,6 +211,18 @@ static int fetch_layer(struct assembly *assembly, size_t i, struct registry_conn
 	}
 }
 
+static int fetch_told(struct assembly *assembly, size_t i, struct registry_conn *conn,
+		      struct layer_draft *draft, struct err *err)
+{
+	int64_t began = clock_mono();
+	int failed = fetch_layer(assembly, i, conn, draft, err);
+	char text[DIGEST_TEXT_SIZE];
+
+	digest_text(&assembly->job->manifest->layers[i].digest, text);
+	step_ended("image layer", text, began, failed);
+	return failed;
+}
+
 static void make_item(struct assembly *assembly, size_t i, struct registry_conn *conn)
 {
 	const struct assembly_job *job = assembly->job;
@@ -226,7 +240,7 @@ static void make_item(struct assembly *assembly, size_t i, struct registry_conn 
 	case LAYER_YOURS:
 		break;
 	}
-	if (fetch_layer(assembly, i, conn, &draft, &err) < 0) {
+	if (fetch_told(assembly, i, conn, &draft, &err) < 0) {
 		layers_abandon(job->layers, &job->chains[i]);
 		set_state(assembly, i, ITEM_ELSEWHERE); /* no longer ours */
 		fail(assembly, &err);

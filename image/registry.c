@@ -18,6 +18,7 @@
 #include "base/id.h"
 #include "base/lock.h"
 #include "base/map.h"
+#include "base/step.h"
 #include "image/registry_error.h"
 #include "image/registry_state.h"
 
@@ -409,8 +410,8 @@ static int check_manifest(const char *said, const struct digest *digest, struct 
 	return digest_check(&header, manifest->data, manifest->len, "manifest", err);
 }
 
-int registry_get_manifest(struct registry_conn *conn, const struct ctx *ctx, const char *tag,
-			  const struct digest *digest, struct registry_manifest *ret, struct err *err)
+static int get_manifest(struct registry_conn *conn, const struct ctx *ctx, const char *tag,
+			const struct digest *digest, struct registry_manifest *ret, struct err *err)
 {
 	CLEANUP(registry_manifest_done) struct registry_manifest manifest = { 0 };
 	CLEANUP(str_done) struct str body = STR_INIT;
@@ -432,4 +433,14 @@ int registry_get_manifest(struct registry_conn *conn, const struct ctx *ctx, con
 	*ret = manifest;
 	manifest = (struct registry_manifest){ 0 };
 	return 0;
+}
+
+int registry_get_manifest(struct registry_conn *conn, const struct ctx *ctx, const char *tag,
+			  const struct digest *digest, struct registry_manifest *ret, struct err *err)
+{
+	int64_t began = clock_mono();
+	int failed = get_manifest(conn, ctx, tag, digest, ret, err);
+
+	step_ended("image manifest", conn->repo->host, began, failed);
+	return failed;
 }

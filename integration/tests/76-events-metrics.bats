@@ -269,6 +269,34 @@ collected() {
 	is "$(metric trace_spans_dropped_total)" 0
 }
 
+# child_of CALL NAME: the spans of that name which are parts of the call's own span, "of status" each, sorted.
+child_of() {
+	local call
+	call=$(jq -r "select(.name == \"runtime.v1.RuntimeService/$1\" or .name == \"runtime.v1.ImageService/$1\") | .span" "$BATS_TEST_TMPDIR/spans")
+	jq -r --arg call "$call" --arg name "$2" 'select(.parent == $call and .name == $name and .kind == "SPAN_KIND_INTERNAL")
+		| "\(.attributes."crisp.step.of") \(.status)"' "$BATS_TEST_TMPDIR/spans" | sort | paste -sd,
+}
+
+@test "traces: plugins, the runtime and the steps of a pull are parts of their call" {
+	local trace=5bf92f3577b34da6a3ce929d0e0e4737 parent=00f067aa0ba902b7 header pod
+	header="traceparent=00-$trace-$parent-01"
+	otlpsink "$COLLECTOR" >"$BATS_TEST_TMPDIR/spans" 2>&1 3>&- 4>&- &
+	BACKGROUND+=($!)
+	is "$(rpc_code RunPodSandbox "{\"config\": $(cat "$(pod_file parts)")}" -header "$header")" OK
+	pod=$(sed -n 3p "$BATS_TEST_TMPDIR/rpc" | jq -r .podSandboxId)
+	is "$(rpc_code CreateContainer "{\"pod_sandbox_id\": \"$pod\", \"sandbox_config\": $(cat "$BATS_TEST_TMPDIR/parts.pod.json"),
+		\"config\": {\"metadata\": {\"name\": \"c\"}, \"image\": {\"image\": \"$BUSYBOX\"}, \"command\": [\"no-such-program\"]}}" -header "$header")" InvalidArgument
+	is "$(rpc_code PullImage "{\"image\": {\"image\": \"$BUSYBOX\"}}" -header "$header")" OK
+	is "$(rpc_code StopPodSandbox "{\"pod_sandbox_id\": \"$pod\"}" -header "traceparent=00-$trace-$parent-00")" OK
+	within 20 collected "RunPodSandbox\|CreateContainer\|PullImage" 3
+	cat "$BATS_TEST_TMPDIR/spans"
+	is "$(child_of RunPodSandbox "cni ADD")" "bridge STATUS_CODE_UNSET,portmap STATUS_CODE_UNSET"
+	is "$(child_of CreateContainer "runtime create")" "null STATUS_CODE_ERROR"
+	like "$(child_of PullImage "image manifest")" "STATUS_CODE_UNSET"
+	is "$(grep -c '"cni DEL"\|"bad"' "$BATS_TEST_TMPDIR/spans" || true)" 0 # of a call that is not traced
+	is "$(jq -r .span "$BATS_TEST_TMPDIR/spans" | sort | uniq -d)" ""
+}
+
 # ---- log ----
 
 logged() { # FROM-LINE PATTERN

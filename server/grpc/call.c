@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/step.h"
 #include "proto/message.h"
 #include "server/grpc/feed.h"
 #include "server/grpc/payload.h"
@@ -297,7 +298,9 @@ static void run(struct call *call)
 	int result;
 
 	call->arena = arena_new(CALL_ARENA_MAX);
+	tracer_enter(&call->span);
 	result = serve(call, &exchange, &err);
+	step_enter(NULL);
 	if (call->feed && left_to_feed(call, result, &err))
 		return;
 	if (result < 0)

@@ -24,7 +24,8 @@ struct ended_span *ended_span_new(const struct trace_span *span, const struct tr
 	if (ended->ended < span->began) /* the clock was set back */
 		ended->ended = span->began;
 	ended->code = facts->err ? facts->err->code : RPC_OK;
-	ended->service = xasprintf("runtime.v1.%s", facts->service);
+	ended->service = facts->service ? xasprintf("runtime.v1.%s", facts->service) : NULL;
+	ended->what = xstrdup_null(facts->what);
 	ended->method = xstrdup(facts->method);
 	ended->pod = xstrdup_null(facts->pod);
 	ended->container = xstrdup_null(facts->container);
@@ -38,6 +39,7 @@ struct ended_span *ended_span_free(struct ended_span *span)
 {
 	free(span->service);
 	free(span->method);
+	free(span->what);
 	free(span->pod);
 	free(span->container);
 	free(span->name);
@@ -82,6 +84,14 @@ static Otlp__KeyValue *number_attribute(struct arena *arena, const char *key, in
 	pair->value->value_case = OTLP__ANY_VALUE__VALUE_INT_VALUE;
 	pair->value->int_value = value;
 	return pair;
+}
+
+static void add_step_attributes(const struct ended_span *span, Otlp__Span *message, struct arena *arena)
+{
+	if (!span->what)
+		return;
+	message->attributes = arena_array(arena, 1, sizeof(*message->attributes));
+	message->attributes[message->n_attributes++] = text_attribute(arena, "crisp.step.of", span->what);
 }
 
 static void add_attributes(const struct ended_span *span, Otlp__Span *message, struct arena *arena)
@@ -137,12 +147,19 @@ static Otlp__Span *span_message(const struct ended_span *span, struct arena *are
 	message->span_id = bytes(span->span.span_id, TRACE_SPAN_ID_SIZE);
 	if (span->span.has_parent)
 		message->parent_span_id = bytes(span->span.parent_id, TRACE_SPAN_ID_SIZE);
-	message->name = arena_fmt(arena, "%s/%s", span->service, span->method);
-	message->kind = OTLP__SPAN__SPAN_KIND__SPAN_KIND_SERVER;
+	message->name = span->span.step ? mended(arena, span->method)
+					: arena_fmt(arena, "%s/%s", span->service, span->method);
+	message->kind = span->span.step ? OTLP__SPAN__SPAN_KIND__SPAN_KIND_INTERNAL
+					: OTLP__SPAN__SPAN_KIND__SPAN_KIND_SERVER;
 	message->start_time_unix_nano = (uint64_t)span->span.began;
 	message->end_time_unix_nano = (uint64_t)span->ended;
-	add_attributes(span, message, arena);
+	if (span->span.step)
+		add_step_attributes(span, message, arena);
+	else
+		add_attributes(span, message, arena);
 	message->status = message_new(arena, &otlp__status__descriptor);
+	if (span->span.failed)
+		message->status->code = OTLP__STATUS__STATUS_CODE__STATUS_CODE_ERROR;
 	if (span->error && is_failure(span->code)) {
 		message->status->code = OTLP__STATUS__STATUS_CODE__STATUS_CODE_ERROR;
 		message->status->message = mended(arena, span->error);

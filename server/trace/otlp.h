@@ -14,7 +14,8 @@ struct ended_span {
 	struct trace_span span;
 	int64_t ended; /* clock_real() ns */
 	enum rpc_code code;
-	char *service, *method;               /* "runtime.v1.RuntimeService", "Version" */
+	char *service, *method; /* "runtime.v1.RuntimeService", "Version"; a step has a method only */
+	char *what;
 	char *pod, *container, *name, *image; /* NULL: none */
 	char *error;                          /* NULL: none */
 };

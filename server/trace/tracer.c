@@ -15,6 +15,7 @@
 #include "base/id.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/step.h"
 #include "base/thread.h"
 #include "server/trace/otlp.h"
 
@@ -121,6 +122,31 @@ void tracer_end(struct tracer *tracer, const struct trace_span *span, const stru
 		return;
 	metric_add(&metric_spans_dropped, 1);
 	ended_span_free(ended);
+}
+
+void tracer_enter(const struct trace_span *span)
+{
+	struct step_scope scope = { .traced = span->sampled };
+
+	_Static_assert(sizeof(scope.trace_id) == TRACE_ID_SIZE && sizeof(scope.span_id) == TRACE_SPAN_ID_SIZE,
+		       "the same ids");
+	memcpy(scope.trace_id, span->trace_id, TRACE_ID_SIZE);
+	memcpy(scope.span_id, span->span_id, TRACE_SPAN_ID_SIZE);
+	step_enter(&scope);
+}
+
+static void on_step(void *data, const struct step_scope *scope, const struct step *step)
+{
+	struct trace_span span = { .sampled = true, .has_parent = true };
+	const struct trace_facts facts = { .method = step->name, .what = step->what };
+
+	memcpy(span.trace_id, scope->trace_id, TRACE_ID_SIZE);
+	memcpy(span.parent_id, scope->span_id, TRACE_SPAN_ID_SIZE);
+	random_bytes(span.span_id, TRACE_SPAN_ID_SIZE);
+	span.began = clock_real() - step->took;
+	span.step = true;
+	span.failed = step->failed;
+	tracer_end(data, &span, &facts);
 }
 
 /* ---- sending ---- */
@@ -310,6 +336,7 @@ struct tracer *tracer_new(const struct config_tracing *config, struct err *err)
 	cond_init(&tracer->changed);
 	if (start(tracer, err) < 0)
 		return tracer_free(tracer);
+	step_listen(on_step, tracer);
 	return tracer;
 }
 
@@ -326,6 +353,7 @@ struct tracer *tracer_free(struct tracer *tracer)
 {
 	if (!tracer)
 		return NULL;
+	step_listen(NULL, NULL);
 	if (tracer->running)
 		stop(tracer);
 	list_for_each_safe (node, &tracer->queue)
