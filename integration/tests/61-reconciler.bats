@@ -97,7 +97,9 @@ stray_gone() {
 	local id other=/run/crisp/ns/not-an-id
 	id=$(printf 'ab%.0s' {1..32})
 	mkdir -p "$other" "/run/crisp/containers/${id:1}"
+	kill -STOP "$(server_pid)" # or it takes away what is half made
 	make_stray "$id"
+	kill -CONT "$(server_pid)"
 	within 20 stray_gone "$id" # all names with it
 	[ -d "$other" ] && [ -d "/run/crisp/containers/${id:1}" ]
 	stop_server KILL
@@ -167,9 +169,11 @@ mark() { python3 -c 'import os, sys; os.setxattr(sys.argv[1], "trusted.crisp.roo
 @test "[42] a mount in the trash: what was removed goes when that can be" {
 	local id
 	id=$(printf 'ef%.0s' {1..32})
+	kill -STOP "$(server_pid)"
 	mkdir -p "$CRISP_ROOT/trash/$id/rootfs" "$CRISP_ROOT/trash/$id/other"
 	mount -t tmpfs none "$CRISP_ROOT/trash/$id/rootfs"
 	mount -t tmpfs none "$CRISP_ROOT/trash/$id/other"
+	kill -CONT "$(server_pid)"
 	within 20 log_has "cleaning up: trash"
 	[ -d "$CRISP_ROOT/trash/$id/other" ]
 	umount "$CRISP_ROOT/trash/$id/other"
