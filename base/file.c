@@ -7,6 +7,7 @@
  * Reading state never opens anything but a regular file: the name is pinned with O_PATH first, looked at, and
  * only then opened through /proc/self/fd, so a FIFO or a device put there is never touched.
  */
+#include "base/crash.h"
 #include "base/file.h"
 
 #include <assert.h>
@@ -314,7 +315,8 @@ static int put_in_place(const struct replacement *r)
 	if (fd < 0)
 		return -1;
 	if (fault(FILE_STEP_WRITE) == 0 && fchmod(fd, r->mode) == 0 && write_all(fd, r->data, r->len) == 0 &&
-	    (!r->durable || (fault(FILE_STEP_FSYNC) == 0 && fsync(fd) == 0)) &&
+	    !crash_point("file.written") &&
+	    (!r->durable || (fault(FILE_STEP_FSYNC) == 0 && fsync(fd) == 0 && !crash_point("file.synced"))) &&
 	    fault(FILE_STEP_RENAME) == 0 && renameat(r->dir, temp, r->dir, r->name) == 0)
 		return 0;
 	int saved = errno;
@@ -328,6 +330,7 @@ static int replace(const struct replacement *r, struct err *err)
 	assert(*r->name && !strchr(r->name, '/'));
 	if (put_in_place(r) < 0)
 		return err_errno(err, "replace %s", r->name);
+	crash_point("file.renamed");
 	if (r->durable && (fault(FILE_STEP_FSYNC_DIR) < 0 || sync_dir(r->dir) < 0))
 		return err_errno(err, "replace %s: sync its directory", r->name);
 	return 0;
@@ -364,6 +367,7 @@ int file_move(int from, const char *name, int to, struct err *err)
 {
 	if ((fault(FILE_STEP_RENAME) < 0 || renameat(from, name, to, name) < 0) && errno != ENOENT)
 		return err_errno(err, "move %s", name);
+	crash_point("file.moved");
 	if (fault(FILE_STEP_FSYNC_DIR) < 0 || sync_dir(from) < 0)
 		return err_errno(err, "move %s: sync its directory", name);
 	return 0;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/json.h"
 #include "cni/plugin.h"
 #include "cni/result.h"
@@ -116,6 +117,7 @@ int chain_add(const struct chain *chain, const struct ctx *ctx, json_t **ret, st
 		next = result_convert_take(next, chain->list->version);
 		json_decref(result);
 		result = next;
+		crash_point("cni.plugin_added");
 	}
 	*ret = TAKE(result);
 	return 0;
@@ -133,8 +135,10 @@ int chain_del(const struct chain *chain, const json_t *prev, bool all, const str
 	for (size_t i = chain->list->plugins_len; i-- > 0;) {
 		CLEANUP(str_done) struct str out = STR_INIT;
 		struct err why;
-		if (run(chain, i, "DEL", extra, ctx, &out, &why) == 0)
+		if (run(chain, i, "DEL", extra, ctx, &out, &why) == 0) {
+			crash_point("cni.plugin_deleted");
 			continue;
+		}
 		if (ret == 0)
 			err_set(err, why.code, "%s", why.text);
 		ret = -1;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/json.h"
 #include "base/lock.h"
 #include "cni/cache.h"
@@ -193,6 +194,7 @@ static int add(struct network *network, struct cache_entry *entry, const struct 
 		return -1;
 	if (ips.len == 0)
 		return err_set(err, RPC_INTERNAL, "its plugins gave the pod no address");
+	crash_point("cni.added");
 	if (cache_put(network->cache, entry, err) < 0)
 		return -1;
 	ret->json = json_text(entry->result);
@@ -224,6 +226,7 @@ static int attach(struct network *network, const struct ctx *ctx, const struct n
 		return err_set(err, RPC_UNAVAILABLE, "%s", problem);
 	if (build_entry(pod, list, &entry, err) < 0 || cache_put(network->cache, &entry, err) < 0)
 		return -1;
+	crash_point("cni.recorded");
 	if (add(network, &entry, ctx, ret, &why) == 0)
 		return 0;
 	int undone = undo(network, &entry, &undo_why);
@@ -276,6 +279,7 @@ static int del(struct network *network, const struct network_pod *pod, struct ca
 		if (chain_del(&chain, entry->result, false, ctx, err) < 0)
 			return err_prefix(err, "network \"%s\"", entry->list->name);
 	}
+	crash_point("cni.deleted");
 	return entry->file ? cache_del(network->cache, entry, err) : 0;
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/file.h"
 #include "conmon/exec_process.h"
 
@@ -179,8 +180,9 @@ int exec_sync(const struct exec_spec *spec, const struct ctx *ctx, struct exec_r
 	if (spec->target.handler->problem)
 		return err_set(err, RPC_FAILED_PRECONDITION, "runtime handler %s: %s",
 			       spec->target.handler->name, spec->target.handler->problem);
-	if (exec_process_prepare(&session.process, spec->process_json, err) < 0 || start(&session, err) < 0 ||
-	    run(&session, err) < 0 ||
+	if (exec_process_prepare(&session.process, spec->process_json, err) < 0 ||
+	    crash_point("exec.document") || start(&session, err) < 0 || crash_point("exec.started") ||
+	    run(&session, err) < 0 || crash_point("exec.ended") ||
 	    exec_process_conclude(&session.process, session.status, str_get(&result.err_out),
 				  &result.exit_code, err) < 0)
 		return -1;

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/complaint.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -38,8 +39,10 @@ static const int64_t end_patience = NS_PER_SEC;
 void exec_process_done(struct exec_process *process)
 {
 	process_done(&process->runtime);
-	if (process->process_path)
+	if (process->process_path) {
 		unlink(process->process_path);
+		crash_point("exec.document_gone");
+	}
 	if (process->pid_path)
 		unlink(process->pid_path);
 	freep(&process->process_path);

@@ -28,6 +28,7 @@
 
 #include "base/complaint.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -286,7 +287,8 @@ static int create_container(struct create *create, struct process *ret, struct e
 	struct process container CLEANUP(process_done) = PROCESS_INIT;
 	pid_t pid;
 
-	if (launch(create, err) < 0 || read_line(create, create->sync, MESSAGE_MAX, &line, err) < 0 ||
+	if (launch(create, err) < 0 || crash_point("monitor.launched") ||
+	    read_line(create, create->sync, MESSAGE_MAX, &line, err) < 0 || crash_point("monitor.answered") ||
 	    reap_launcher(create, err) < 0 || parse_answer(create, &line, &pid, err) < 0 ||
 	    find_monitor(create, err) < 0)
 		return -1;

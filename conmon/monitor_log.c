@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/file.h"
 #include "base/str.h"
 
@@ -90,7 +91,9 @@ int monitor_reopen_log(const struct monitor_spec *spec, const struct ctx *ctx, s
 	if (watch < 0)
 		return -1;
 	old = inode_of(spec->log_path);
+	crash_point("reopen_log.begun");
 	if (write(control, line, sizeof(line) - 1) != (ssize_t)sizeof(line) - 1)
 		return err_set(err, RPC_UNAVAILABLE, "tell the monitor of container %s: %m", spec->id);
+	crash_point("reopen_log.told");
 	return wait_for_new(spec, watch, old, &bounded, err);
 }

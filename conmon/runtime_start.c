@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "conmon/monitor.h"
 #include "conmon/runtime_state.h"
@@ -81,6 +82,7 @@ static bool release(const struct runtime_target *target, const struct ctx *ctx)
 	if (runtime_state_holds(&init, fifo) &&
 	    !(target->handler->is_crun ? release_crun(fifo) : release_runc(fifo, &init, &bounded)))
 		return false;
+	crash_point("runtime_start.released");
 	return unlink(fifo) == 0 || errno == ENOENT;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/file.h"
 
 enum { ALGORITHMS = 2, BLOCK = 4096 };
@@ -133,6 +134,7 @@ static void collect_dir(struct blobs *blobs, size_t algorithm, bool (*keep)(void
 		    fstatat(dir, names.items[i], &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 		    unlinkat(dir, names.items[i], 0) < 0)
 			continue;
+		crash_point("remove_image.blob");
 		blobs->bytes -= blocks((uint64_t)st.st_size);
 		blobs->inodes--;
 	}

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "base/lock.h"
 #include "image/pinned.h"
@@ -168,6 +169,7 @@ int catalog_remove(struct catalog *catalog, const char *id, struct err *err)
 
 	if (unlinkat(catalog->dir, name, 0) < 0 && errno != ENOENT)
 		return err_errno(err, "remove record of %s", id);
+	crash_point("remove_image.record");
 	if (fsync(catalog->dir) < 0)
 		return err_errno(err, "sync the directory of image records");
 	lock_take(&catalog->lock);

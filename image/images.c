@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "image/images_state.h"
 #include "image/pull_metrics.h"
@@ -293,7 +294,9 @@ static int record_inside(struct images *images, const struct pulled *pulled, boo
 	CLEANUP(image_unrefp) struct image *image = build_image(images, pulled, err);
 
 	if (!image || blobs_put(images->blobs, &pulled->digest, &pulled->manifest, durable, err) < 0 ||
-	    blobs_put(images->blobs, &pulled->id, &pulled->config, durable, err) < 0)
+	    crash_point("pull.manifest") ||
+	    blobs_put(images->blobs, &pulled->id, &pulled->config, durable, err) < 0 ||
+	    crash_point("pull.config"))
 		return -1;
 	return catalog_put(images->catalog, TAKE(image), durable, err);
 }
@@ -326,6 +329,7 @@ static int record(struct images *images, const struct pulled *pulled, bool durab
 	/* What the record promises must be on disk before it is: layers were written without any fsync. */
 	if (durable && layers_sync(images->layers, pulled->chains, pulled->chains_len, err) < 0)
 		return -1;
+	crash_point("pull.synced");
 	if (is_recorded(images, pulled))
 		return 0;
 	enter(images);
@@ -421,6 +425,7 @@ static int pull(struct job *job, const struct ctx *ctx, char **ret, struct err *
 			   err); /* nothing may appear behind the back of callers that have left */
 	if (result == 0)
 		result = record(images, &pulled, snapshot.config->image.sync, err);
+	crash_point("pull.recorded");
 	digest_text(&pulled.id, id);
 	pulled_done(images->layers, &pulled);
 	if (result < 0) {
@@ -499,8 +504,10 @@ int images_remove(struct images *images, const char *name, struct err *err)
 
 	enter(images);
 	result = remove_inside(images, name, err);
+	crash_point("remove_image.forgotten");
 	if (result == 0)
 		collect(images);
+	crash_point("remove_image.collected");
 	gate_leave(&images->writer);
 	return result;
 }

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "image/layer_implied.h"
 #include "image/layer_record.h"
@@ -136,6 +137,7 @@ int layers_draft(struct layers *layers, struct layer_draft *ret, struct err *err
 	root = openat(dir, "diff", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (root < 0)
 		return err_errno(err, "open tmp/%s/diff", name);
+	crash_point("pull.draft");
 	ret->name = TAKE(name);
 	ret->root = root;
 	ret->output = (struct layer_output){ 0 };
@@ -254,7 +256,8 @@ static int put_in_place(struct layers *layers, const struct layers_place *place,
 {
 	const char *hex = strchr(chain, ':') + 1;
 
-	if (inherit(layers, place, draft, err) < 0 || write_record(layers, chain, draft, err) < 0)
+	if (crash_point("pull.unpacked") || inherit(layers, place, draft, err) < 0 ||
+	    write_record(layers, chain, draft, err) < 0 || crash_point("pull.layer_recorded"))
 		return -1;
 	if (renameat(layers->tmp, draft->name, layers->dir, hex) == 0)
 		return 0;
@@ -277,6 +280,7 @@ int layers_publish(struct layers *layers, const struct layers_place *place, stru
 		layers_abandon(layers, place->chain);
 		return -1;
 	}
+	crash_point("pull.layer");
 	lock_take(&layers->lock);
 	stored = map_get(&layers->known, text);
 	assert(stored && stored->state == STATE_BUSY);

@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "image/layers_state.h"
 
 void layers_wake_locked(struct layers *layers)
@@ -102,6 +103,7 @@ static void remove_layer(struct layers *layers, const char *chain, int64_t befor
 	if (!ours)
 		return;
 	moved = renameat(layers->dir, strchr(chain, ':') + 1, layers->tmp, name) == 0 || errno == ENOENT;
+	crash_point("remove_image.layer");
 	lock_take(&layers->lock);
 	if (moved) {
 		layers_sub_usage_locked(layers, &stored->usage);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "proto/message.h"
 #include "proto/message_json.h"
@@ -329,12 +330,15 @@ int container_settle(struct container *container, const struct ctx *ctx, struct 
 		return 0;
 	/* Without a PID namespace of its own its children live on: the cgroup knows them. */
 	if (cgroup_kill(container->owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
-	    (container_target(container, &target) && runtime_delete(&target, ctx, err) < 0))
+	    crash_point("settle.killed") ||
+	    (container_target(container, &target) && runtime_delete(&target, ctx, err) < 0) ||
+	    crash_point("settle.deleted"))
 		return -1;
 	/* Until this is on disk the exit file tells the same. A full disk does not keep it from being
 	 * removed. */
 	if (container_save(container, doomed ? &full : err) < 0 && !doomed)
 		return -1;
+	crash_point("settle.saved");
 	lock_take(&container->lock);
 	container->settled = true;
 	lock_drop(&container->lock);
@@ -344,9 +348,9 @@ int container_settle(struct container *container, const struct ctx *ctx, struct 
 int container_kill(struct container *container, const struct ctx *ctx, struct err *err)
 {
 	if (container_state(container) != CRI__CONTAINER_STATE__CONTAINER_EXITED &&
-	    (container_signal(container, SIGKILL, ctx, err) < 0 ||
+	    (container_signal(container, SIGKILL, ctx, err) < 0 || crash_point("kill.init") ||
 	     cgroup_kill(container->owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
-	     container_wait_exit(container, ctx, err) < 0))
+	     crash_point("kill.cgroup") || container_wait_exit(container, ctx, err) < 0))
 		return -1;
 	return container_settle(container, ctx, err);
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "image/overlay.h"
 #include "proto/message.h"
@@ -26,6 +27,7 @@
 #include "sandbox/monitor_cgroup.h"
 #include "sandbox/pod_check.h"
 #include "sandbox/pod_files.h"
+#include "sandbox/record.h"
 #include "sandbox/store.h"
 
 enum { CREATE_SECONDS = 240, UNDO_SECONDS = 60 };
@@ -89,6 +91,7 @@ static int make_dirs(struct container *container, struct err *err)
 
 	if (dir < 0)
 		return -1;
+	crash_point("create.folder");
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		/* upper becomes the root directory of the container, which everybody in it may enter */
 		if (mkdirat(dir, names[i], strcmp(names[i], "upper") == 0 ? 0755 : 0700) < 0)
@@ -98,7 +101,8 @@ static int make_dirs(struct container *container, struct err *err)
 	if (pod_has_userns(container->pod) && give_dirs(container, dir, err) < 0)
 		return -1;
 	/* Outside of that folder nothing is made before the record of it is on disk. */
-	if (container_save_config(container, err) < 0)
+	if (crash_point("create.folders") || container_save_config(container, err) < 0 ||
+	    crash_point("create.recorded"))
 		return -1;
 	run_dir = dir_make(AT_FDCWD, container->run_dir, 0700, err);
 	return run_dir < 0 ? -1 : 0;
@@ -233,8 +237,8 @@ static int build_spec(struct container *container, const struct image *image,
 
 	if (rootfs < 0 || user_resolve(&user, &container->user, err) < 0 ||
 	    check_mapped(container, err) < 0 || user_add_entry(rootfs, &container->user, err) < 0 ||
-	    target_pid_ns(container, &paths.target, err) < 0 ||
-	    image_mounts_make(container, mounts, &sources, err) < 0)
+	    crash_point("create.user") || target_pid_ns(container, &paths.target, err) < 0 ||
+	    image_mounts_make(container, mounts, &sources, err) < 0 || crash_point("create.image_mounts"))
 		return -1;
 	fill_paths(container, &paths);
 	fill_input(container, &input);
@@ -279,7 +283,7 @@ static int start_monitor(struct container *container, const struct image *image,
 	if (monitor_cgroup_open(container, &cgroup, err) < 0)
 		return -1;
 	spec.cgroup = cgroup;
-	if (monitor_create(&spec, ctx, &started, err) < 0 ||
+	if (monitor_create(&spec, ctx, &started, err) < 0 || crash_point("create.made") ||
 	    monitor_cgroup_enter(container, &started.monitor, err) < 0)
 		return -1;
 	lock_take(&container->lock);
@@ -290,7 +294,7 @@ static int start_monitor(struct container *container, const struct image *image,
 	started = (struct monitor_started){ PROCESS_INIT, PROCESS_INIT };
 	/* A runtime that put it elsewhere is not believed: CVE-2025-47291. */
 	if (cgroup_check_process(container->owner->cgroups, container->cgroup_path, init, err) < 0 ||
-	    container_save(container, err) < 0)
+	    container_save(container, err) < 0 || crash_point("create.saved"))
 		return -1;
 	return container_watch(container, err);
 }
@@ -307,6 +311,7 @@ int container_undo(struct container *container, const struct ctx *ctx, struct er
 	/* First who may still be making what is undone here. */
 	if (monitor_end(container->bundle, container->id, ctx, err) < 0 ||
 	    cgroup_kill(container->owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
+	    crash_point("undo_create.killed") ||
 	    (container_target(container, &target) && runtime_delete(&target, ctx, err) < 0))
 		return -1;
 	return container_destroy(container, ctx, err);
@@ -319,7 +324,7 @@ static void undo(struct container *container)
 	struct err err;
 
 	ctx_init(&ctx, clock_deadline_in(UNDO_SECONDS * NS_PER_SEC));
-	if (container_undo(container, &ctx, &err) < 0)
+	if (record_forget_state(container->dir, &err) < 0 || container_undo(container, &ctx, &err) < 0)
 		leftovers_add_container(container, &err);
 	ctx_done(&ctx);
 }
@@ -369,14 +374,17 @@ static int create_gated(struct create *create, const struct ctx *ctx, char **ret
 	input.image = &image->config;
 	if (spec_check(&input, err) < 0)
 		return -1;
-	if (make_dirs(container, err) < 0 || make_log_dir(container, err) < 0 ||
-	    mount_rootfs(container, image, err) < 0 || build_spec(container, image, &mounts, err) < 0 ||
+	if (make_dirs(container, err) < 0 || crash_point("create.run_folder") ||
+	    make_log_dir(container, err) < 0 || crash_point("create.log_folder") ||
+	    mount_rootfs(container, image, err) < 0 || crash_point("create.rootfs") ||
+	    build_spec(container, image, &mounts, err) < 0 || crash_point("create.spec") ||
 	    start_monitor(container, image, ctx, err) < 0) {
 		undo(container);
 		return -1;
 	}
 	store_add_container(create->owner, container);
 	announce_new_container(container);
+	crash_point("create.told");
 	*ret = xstrdup(container->id);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "image/images.h"
 #include "image/overlay.h"
@@ -61,13 +62,17 @@ int container_destroy(struct container *container, const struct ctx *ctx, struct
 {
 	struct sandboxes *owner = container->owner;
 
-	if (end_monitor(container, ctx, err) < 0 || overlay_unmount(container->rootfs, err) < 0 ||
-	    image_mounts_undo(container, err) < 0 ||
+	if (end_monitor(container, ctx, err) < 0 || crash_point("remove.monitor") ||
+	    overlay_unmount(container->rootfs, err) < 0 || crash_point("remove.rootfs") ||
+	    image_mounts_undo(container, err) < 0 || crash_point("remove.image_mounts") ||
 	    cgroup_remove(owner->cgroups, container->cgroup_path, ctx, err) < 0 ||
-	    remove_run_dir(container, err) < 0 ||
+	    crash_point("remove.cgroup") || remove_run_dir(container, err) < 0 ||
+	    crash_point("remove.run_folder") ||
 	    remove_volatile(owner->attach_dir, container->id, err) < 0) /* conmon's socket */
 		return -1;
+	crash_point("remove.socket");
 	exit_status_remove(owner->exit_dir, container->id);
+	crash_point("remove.exit_file");
 	return store_discard(owner, owner->containers_dir, container->id, err);
 }
 
@@ -79,7 +84,8 @@ static int remove_gated(struct container *container, const struct ctx *ctx, stru
 	lock_drop(&container->lock);
 	if (removed)
 		return 0;
-	if (container_kill(container, ctx, err) < 0 || container_destroy(container, ctx, err) < 0)
+	if (container_kill(container, ctx, err) < 0 || crash_point("remove.killed") ||
+	    container_destroy(container, ctx, err) < 0)
 		return -1;
 
 	lock_take(&container->lock);
@@ -88,6 +94,7 @@ static int remove_gated(struct container *container, const struct ctx *ctx, stru
 	container_unwatch(container);
 	store_remove_container(container->owner, container);
 	announce_container(container);
+	crash_point("remove.told");
 	images_release(container->owner->images);
 	return 0;
 }

@@ -3,6 +3,7 @@
  * that an exit that overtakes its answer is never earlier than the start.
  */
 #include "base/clock.h"
+#include "base/crash.h"
 #include "sandbox/container.h"
 #include "sandbox/store.h"
 
@@ -74,12 +75,18 @@ static int start_gated(struct container *container, const struct ctx *ctx, struc
 	if (check_startable(container, &target, err) < 0)
 		return -1;
 	begin(container);
+	crash_point("start.begun");
 	int failed = runtime_start(&target, ctx, err);
 	if (failed)
 		failed_start(container, err);
+	crash_point("start.started");
 	ended(container, !failed);
 	announce_container(container);
-	return failed ? -1 : container_save(container, err);
+	crash_point("start.told");
+	if (failed || container_save(container, err) < 0)
+		return -1;
+	crash_point("start.saved");
+	return 0;
 }
 
 int container_start(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "sandbox/container.h"
 #include "sandbox/stop_signal.h"
 #include "sandbox/store.h"
@@ -33,7 +34,7 @@ static int ask_and_wait(struct container *container, const struct ctx *ctx, stru
 {
 	int signal = stop_signal_number(container->config->stop_signal, container->image.stop_signal);
 
-	if (container_signal(container, signal, ctx, err) < 0)
+	if (container_signal(container, signal, ctx, err) < 0 || crash_point("stop.signalled"))
 		return -1;
 	return container_wait_grace(container, ctx, err);
 }
@@ -45,7 +46,11 @@ static int stop_gated(struct container *container, const struct ctx *ctx, struct
 	    container_state(container) == CRI__CONTAINER_STATE__CONTAINER_RUNNING &&
 	    ask_and_wait(container, ctx, err) < 0)
 		return -1;
-	return kill_bounded(container, ctx, err);
+	crash_point("stop.asked");
+	if (kill_bounded(container, ctx, err) < 0)
+		return -1;
+	crash_point("stop.ended");
+	return 0;
 }
 
 static int stop(struct container *container, int64_t grace, const struct ctx *ctx, struct err *err)

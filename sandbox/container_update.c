@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "proto/message.h"
@@ -159,11 +160,11 @@ static int update_gated(struct container *container, const Cri__LinuxContainerRe
 
 	if (container_state(container) == CRI__CONTAINER_STATE__CONTAINER_EXITED)
 		return err_set(err, RPC_FAILED_PRECONDITION, "container %s has ended", container->id);
-	if (apply(container, resources, ctx, err) < 0)
+	if (apply(container, resources, ctx, err) < 0 || crash_point("update.applied"))
 		return -1;
 	swap(container, &arena, &resources);
 	if (container_save_config(container, err) == 0)
-		return 0;
+		return crash_point("update.saved");
 	swap(container, &arena, &resources);
 	if (container_target(container, &target))
 		take_back(container, &target);

@@ -21,6 +21,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/file.h"
 #include "base/str.h"
 
@@ -79,9 +80,11 @@ static int pin(const char *ns_dir, int dir, const struct kind *kind, int fd, str
 
 	if (file < 0)
 		return err_errno(err, "make %s", target);
+	crash_point("namespace.file");
 	snprintf(source, sizeof(source), "/proc/self/fd/%d", fd);
 	if (mount(source, target, NULL, MS_BIND, NULL) < 0)
 		return err_errno(err, "mount %s", target);
+	crash_point("namespace.pinned");
 	return 0;
 }
 
@@ -156,7 +159,7 @@ int namespaces_unpin(const char *ns_dir, struct err *err)
 		return err_set(err, why.code, "unpin namespaces: %s", why.text);
 	}
 	for (size_t i = 0; i < names.len; i++)
-		if (unmount_all(ns_dir, names.items[i], err) < 0)
+		if (unmount_all(ns_dir, names.items[i], err) < 0 || crash_point("namespace.unpinned"))
 			return -1;
 	return remove_dir(ns_dir, err);
 }

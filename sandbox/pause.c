@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "config/program.h"
@@ -353,6 +354,7 @@ static int wait_ready(const struct pause_spec *spec, struct pause_started *start
 		return report_error(report, err);
 	if (report->wants_pid && take_over(&started->process, report, ctx, err) < 0)
 		return -1;
+	crash_point("pause.ready");
 	return namespaces_pin(spec->ns_dir, &started->process, spec->namespaces, err);
 }
 
@@ -366,6 +368,7 @@ int pause_start(const struct pause_spec *spec, const struct ctx *caller, struct 
 	assert(spec->path[0] == '/' && spec->ns_dir[0] == '/' && spec->sysctls_len <= PAUSE_SYSCTLS_MAX);
 	if (start(spec, &started.process, &started.hold, err) < 0)
 		return -1;
+	crash_point("pause.started");
 	ctx_init_child(&ctx, caller, clock_deadline_in(START_TIMEOUT));
 	int done = wait_ready(spec, &started, &report, &ctx, err);
 	ctx_done(&ctx);
@@ -412,6 +415,7 @@ int pause_stop(const struct process *process, const struct ctx *caller, struct e
 	}
 	if (gone < 0)
 		return -1;
+	crash_point("pause.gone");
 	pause_reap(process);
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/file.h"
 #include "base/str.h"
 
@@ -23,6 +24,8 @@
 #define NAME_BYTES ALPHANUMERIC "-._"
 
 enum { HOST_FILE_MAX = 64 * 1024, STACKED_MOUNTS_MAX = 64, ZONE_MAX = 15, FILE_MODE = 0644 };
+
+static const char mark_name[] = ".unfinished";
 
 char *pod_files_path(const char *dir, const char *name)
 {
@@ -199,6 +202,7 @@ static int make_shm(const struct pod_files_spec *spec, int dir, struct err *err)
 		return 0;
 	if (mkdirat(dir, "shm", 0700) < 0 && errno != EEXIST)
 		return err_errno(err, "make %s", path);
+	crash_point("pod_files.shm");
 	if (mount("shm", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
 		return err_errno(err, "mount %s", path);
 	return 0;
@@ -221,6 +225,7 @@ int pod_files_make(const struct pod_files_spec *spec, struct err *err)
 	if (write_file(spec, dir, "hostname", line, err) < 0 ||
 	    write_file(spec, dir, "resolv.conf", resolver, err) < 0)
 		return err_prefix(err, "%s", spec->dir);
+	crash_point("pod_files.written");
 	return spec->shm_size ? make_shm(spec, dir, err) : 0;
 }
 
@@ -251,6 +256,28 @@ int pod_files_write_hosts(const struct pod_files_spec *spec, const char *const *
 	return 0;
 }
 
+int pod_files_mark(const char *dir, struct err *err)
+{
+	CLEANUP(freep) char *path = pod_files_path(dir, mark_name);
+	CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd < 0 ? err_errno(err, "make %s", path) : 0;
+}
+
+int pod_files_unmark(const char *dir, struct err *err)
+{
+	CLEANUP(freep) char *path = pod_files_path(dir, mark_name);
+
+	return unlink(path) < 0 && errno != ENOENT ? err_errno(err, "remove %s", path) : 0;
+}
+
+bool pod_files_marked(const char *dir)
+{
+	CLEANUP(freep) char *path = pod_files_path(dir, mark_name);
+
+	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int unmount(const char *dir, const char *name, struct err *err)
 {
 	CLEANUP(freep) char *path = pod_files_path(dir, name);
@@ -273,6 +300,7 @@ int pod_files_remove(const char *dir, struct err *err)
 	assert(dir[0] == '/' && slash > dir);
 	if (unmount(dir, "shm", err) < 0 || unmount(dir, "layers", err) < 0)
 		return -1;
+	crash_point("pod_files.unmounted");
 	CLEANUP(freep) char *above = xstrndup(dir, (size_t)(slash - dir));
 	CLEANUP(fd_closep) int parent = dir_open(AT_FDCWD, above, &why);
 	if (parent < 0)

@@ -49,6 +49,11 @@ int pod_files_make(const struct pod_files_spec *spec, struct err *err) MUST_CHEC
  * once the network is there. With host_network a copy of the host's file. */
 int pod_files_write_hosts(const struct pod_files_spec *spec, const char *const *ips,
 			  struct err *err) MUST_CHECK;
+/* A mark that the pod's creation has not come to its end, for the next start after a crash: from before its
+ * state is recorded until its pause process is to outlive crispd. Taking away what is not there is fine. */
+int pod_files_mark(const char *dir, struct err *err) MUST_CHECK;
+int pod_files_unmark(const char *dir, struct err *err) MUST_CHECK;
+bool pod_files_marked(const char *dir);
 /* Unmounts shm and the layers (MNT_DETACH) and removes dir with all it holds. Idempotent. */
 int pod_files_remove(const char *dir, struct err *err) MUST_CHECK;
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "proto/message.h"
@@ -153,11 +154,11 @@ static int update_gated(struct pod *pod, struct update *update, struct err *err)
 
 	if (!pod_ready(pod))
 		return err_set(err, RPC_FAILED_PRECONDITION, "pod sandbox %s is not ready", pod->id);
-	if (limit_updated(pod, update, err) < 0)
+	if (limit_updated(pod, update, err) < 0 || crash_point("update_pod.applied"))
 		return -1;
 	swap(pod, update);
 	if (pod_save_config(pod, err) == 0)
-		return 0;
+		return crash_point("update_pod.saved");
 	(void)!limit_updated(pod, update, &ignored);
 	swap(pod, update);
 	return -1;

@@ -6,7 +6,7 @@
  *   pause + namespaces  pause_stop, namespaces_unpin
  *   files, shm, layers  pod_files_remove
  *   network             network_detach
- *   state.json          the pod exists
+ *   state.json          the pod exists, once pause is to outlive crispd: until then it has a mark
  *
  * Every undo is idempotent, so a failure anywhere runs pod_destroy(), which is also what removes a pod; what
  * cannot be undone at once stays recorded on disk and in the leftovers, which are tried again.
@@ -17,12 +17,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "proto/message.h"
 #include "sandbox/pause.h"
 #include "sandbox/pod_check.h"
 #include "sandbox/pod_files.h"
 #include "sandbox/pod_resources.h"
+#include "sandbox/record.h"
 #include "sandbox/store.h"
 #include "sandbox/strings.h"
 
@@ -141,15 +143,18 @@ static int attach(struct pod *pod, struct arena *arena, const struct ctx *ctx, s
 	return 0;
 }
 
-/* Once its pid is on disk, pause may outlive crispd; from then on it is watched. */
+/* Once its pid is on disk, pause may outlive crispd; from then on it is watched. Between the two pause dies
+ * with crispd, of a pod that nobody was told of: the mark says so to the next start, which undoes it. */
 static int commit(struct pod *pod, struct pause_started *pause, struct err *err)
 {
 	lock_take(&pod->lock);
 	pod->ready = true;
 	lock_drop(&pod->lock);
-	if (pod_save(pod, err) < 0 || pod_watch(pod, err) < 0)
+	if (pod_files_mark(pod->run_dir, err) < 0 || pod_save(pod, err) < 0 || crash_point("run_pod.saved") ||
+	    pod_watch(pod, err) < 0 || pause_keep(pause, err) < 0)
 		return -1;
-	return pause_keep(pause, err);
+	crash_point("run_pod.outlives");
+	return pod_files_unmark(pod->run_dir, err);
 }
 
 static int make_cgroup(const struct pod *pod, struct err *err)
@@ -168,11 +173,15 @@ static int build(struct pod *pod, const struct ctx *ctx, struct err *err)
 	struct pod_files_spec files;
 
 	files_spec(pod, arena, &files);
-	if (make_cgroup(pod, err) < 0 || pod_resources_apply(pod, err) < 0 ||
-	    start_pause(pod, arena, &pause, ctx, err) < 0 || pod_files_make(&files, err) < 0 ||
-	    map_layers(pod, err) < 0 || attach(pod, arena, ctx, err) < 0)
+	if (crash_point("run_pod.recorded") || make_cgroup(pod, err) < 0 || crash_point("run_pod.cgroup") ||
+	    pod_resources_apply(pod, err) < 0 || crash_point("run_pod.limits") ||
+	    start_pause(pod, arena, &pause, ctx, err) < 0 || crash_point("run_pod.pause") ||
+	    pod_files_make(&files, err) < 0 || crash_point("run_pod.files") || map_layers(pod, err) < 0 ||
+	    crash_point("run_pod.layers") || attach(pod, arena, ctx, err) < 0 ||
+	    crash_point("run_pod.network"))
 		return -1;
-	if (pod_files_write_hosts(&files, (const char *const *)pod->ips.items, err) < 0)
+	if (pod_files_write_hosts(&files, (const char *const *)pod->ips.items, err) < 0 ||
+	    crash_point("run_pod.hosts"))
 		return -1;
 	return commit(pod, &pause, err);
 }
@@ -181,7 +190,7 @@ static int make_dir(struct pod *pod, struct err *err)
 {
 	CLEANUP(fd_closep) int dir = dir_make(pod->owner->pods_dir, pod->id, 0700, err);
 
-	return dir < 0 ? -1 : pod_save_config(pod, err);
+	return dir < 0 || crash_point("run_pod.folder") ? -1 : pod_save_config(pod, err);
 }
 
 /* The failed pod is known to nobody: undo with time of its own, since the caller's may be over. */
@@ -191,7 +200,7 @@ static void undo(struct pod *pod)
 	struct err err;
 
 	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
-	int failed = pod_destroy(pod, &ctx, &err);
+	int failed = record_forget_state(pod->dir, &err) < 0 ? -1 : pod_destroy(pod, &ctx, &err);
 	ctx_done(&ctx);
 	if (failed)
 		leftovers_add_pod(pod, &err);
@@ -242,8 +251,10 @@ static int run(void *data, const struct ctx *ctx, char **ret, struct err *err)
 		undo(pod);
 		return -1;
 	}
+	crash_point("run_pod.kept");
 	store_add_pod(run->owner, pod);
 	announce_new_pod(pod);
+	crash_point("run_pod.told");
 	*ret = xstrdup(pod->id);
 	return 0;
 }

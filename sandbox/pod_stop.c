@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "sandbox/pause.h"
 #include "sandbox/pod_check.h"
@@ -30,7 +31,7 @@ static int stop_containers(struct pod *pod, const struct ctx *ctx, struct err *e
 			continue;
 	}
 	for (size_t i = 0; containers[i]; i++)
-		if (container_stop_now(containers[i], ctx, err) < 0)
+		if (crash_point("stop_pod.signalled") || container_stop_now(containers[i], ctx, err) < 0)
 			return err_prefix(err, "container %s", containers[i]->id);
 	return 0;
 }
@@ -136,9 +137,12 @@ int pod_halt(struct pod *pod, const struct ctx *ctx, struct err *err)
 		return -1;
 	cgroup_meter_close(&pod->meter);
 	net_meter_close(&pod->net); /* it would hold the network namespace */
-	if (detach(pod, ctx, err) < 0 || stop_pause(pod, ctx, err) < 0 ||
-	    namespaces_unpin(pod->ns_dir, err) < 0 || pod_files_remove(pod->run_dir, err) < 0)
+	if (crash_point("stop_pod.containers") || detach(pod, ctx, err) < 0 ||
+	    crash_point("stop_pod.network") || stop_pause(pod, ctx, err) < 0 ||
+	    crash_point("stop_pod.pause") || namespaces_unpin(pod->ns_dir, err) < 0 ||
+	    crash_point("stop_pod.namespaces") || pod_files_remove(pod->run_dir, err) < 0)
 		return -1;
+	crash_point("stop_pod.files");
 	lock_take(&pod->lock);
 	pod->stopped = true;
 	lock_drop(&pod->lock);
@@ -151,7 +155,8 @@ static int remove_containers(struct pod *pod, const struct ctx *ctx, struct err 
 	CLEANUP(store_containers_freep) struct container **containers = store_containers(pod->owner, pod);
 
 	for (size_t i = 0; containers[i]; i++)
-		if (container_remove_object(containers[i], ctx, err) < 0)
+		if (container_remove_object(containers[i], ctx, err) < 0 ||
+		    crash_point("remove_pod.container"))
 			return err_prefix(err, "container %s", containers[i]->id);
 	return 0;
 }
@@ -159,11 +164,12 @@ static int remove_containers(struct pod *pod, const struct ctx *ctx, struct err 
 int pod_destroy(struct pod *pod, const struct ctx *ctx, struct err *err)
 {
 	if (pod_halt(pod, ctx, err) < 0 || remove_containers(pod, ctx, err) < 0 ||
-	    leftovers_undo_of_pod(pod, ctx, err) < 0)
+	    crash_point("remove_pod.containers") || leftovers_undo_of_pod(pod, ctx, err) < 0)
 		return -1;
 	if (cgroup_pod_path_is_ours(pod->cgroup_path, pod->id) &&
 	    cgroup_remove(pod->owner->cgroups, pod->cgroup_path, ctx, err) < 0)
 		return -1;
+	crash_point("remove_pod.cgroup");
 	return store_discard(pod->owner, pod->owner->pods_dir, pod->id, err);
 }
 
@@ -178,6 +184,7 @@ static int stop(struct pod *pod, const struct ctx *ctx, struct err *err)
 	struct err save;
 	if (!was_stopped && pod_save(pod, failed ? &save : err) < 0)
 		return -1;
+	crash_point("stop_pod.saved");
 	return failed;
 }
 

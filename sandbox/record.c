@@ -1,9 +1,11 @@
 /* The tables below are the on-disk format; a field added here is optional when read, so older state opens. */
 #include "sandbox/record.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 
@@ -100,6 +102,13 @@ int record_write(const char *dir, const char *name, const struct json_field *fie
 	keep_unknown(fd, name, document);
 	text = json_text(document);
 	return file_replace(fd, name, text, strlen(text), 0600, err);
+}
+
+int record_forget_state(const char *dir, struct err *err)
+{
+	CLEANUP(freep) char *path = xasprintf("%s/state.json", dir);
+
+	return unlink(path) < 0 && errno != ENOENT ? err_errno(err, "remove %s", path) : 0;
 }
 
 /* First of all, as in a newer one anything else may have changed. */

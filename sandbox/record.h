@@ -64,6 +64,9 @@ extern const struct json_field container_state_fields[];
 /* Encodes and replaces <dir path>/<name>. */
 int record_write(const char *dir, const char *name, const struct json_field *fields, const void *record,
 		 struct err *err) MUST_CHECK;
+/* Takes state.json away from the folder dir, so that the object counts as one that never came to be, also
+ * when its undoing is cut short. Absent is fine. */
+int record_forget_state(const char *dir, struct err *err) MUST_CHECK;
 /* Reads and decodes; strings live in arena; *ret_document is a new reference that keeps RAW fields alive.
  * NOT_FOUND when there is no such file. */
 struct record_source {

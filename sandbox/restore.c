@@ -1,7 +1,8 @@
 /*
  * Start: what is on disk is compared with the kernel.
  *
- * A pod or container without state.json never came to be: it is undone. A process counts as alive only in the
+ * A pod or container without state.json never came to be: it is undone; so is a pod that is still marked
+ * (pod_files_mark()). A process counts as alive only in the
  * same boot and with the same start time. A container whose monitor is gone has its exit file, or lost its
  * monitor; a pod whose pause or namespaces are gone is not ready. No binary is run here: what has to be
  * undone is undone on the pool, after the start. What cannot be read is moved to <root>/quarantine, one
@@ -10,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,7 @@
 #include "base/file.h"
 #include "proto/message_json.h"
 #include "sandbox/container_exec.h"
+#include "sandbox/pod_files.h"
 #include "sandbox/record.h"
 #include "sandbox/store.h"
 
@@ -127,6 +130,21 @@ static void revive_pod(struct pod *pod, const struct pod_state_record *state)
 		strv_addf(&pod->owner->warnings, "pod sandbox %s: %s", pod->id, err.text);
 }
 
+/* Its record is there, but its creation was cut short before it could be answered. Its pause may have ended
+ * with crispd, or not: that is seen to before the record, which is all that knows of it, is forgotten. */
+static bool was_cut_short(struct pod *pod, const struct pod_state_record *state)
+{
+	struct err err;
+
+	if (state->stopped || !same_boot(pod->owner, state->boot_id) || !pod_files_marked(pod->run_dir))
+		return false;
+	if (reopen(&state->pause, &pod->pause) && process_signal(&pod->pause, SIGKILL, &err) < 0)
+		strv_addf(&pod->owner->warnings, "pod sandbox %s: %s", pod->id, err.text);
+	else if (record_forget_state(pod->dir, &err) < 0)
+		strv_addf(&pod->owner->warnings, "pod sandbox %s: %s", pod->id, err.text);
+	return true;
+}
+
 static void restore_pod(struct sandboxes *owner, const char *id)
 {
 	CLEANUP(loaded_done) struct loaded loaded = { .owner = owner, .id = id, .arena = arena_new(0) };
@@ -145,7 +163,7 @@ static void restore_pod(struct sandboxes *owner, const char *id)
 	}
 	CLEANUP(pod_unrefp) struct pod *pod = pod_new_take(owner, id, TAKE(loaded.arena), request);
 	pod->created_at = config.created_at;
-	if (loaded.unfinished) {
+	if (loaded.unfinished || was_cut_short(pod, &state)) {
 		leftovers_add_pod(pod, NULL);
 		return;
 	}

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crash.h"
 #include "base/file.h"
 
 /* The value of the full id or of the only key that starts with it. */
@@ -247,6 +248,7 @@ int store_discard(struct sandboxes *sandboxes, int dir, const char *id, struct e
 {
 	if (file_move(dir, id, sandboxes->trash_dir, err) < 0)
 		return -1;
+	crash_point("discard.moved");
 	store_empty_trash(sandboxes, id);
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/crash.h"
 #include "base/str.h"
 #include "proto/cri.pb-c.h"
 #include "server/grpc/call.h"
@@ -44,7 +45,9 @@ static int update_runtime_config(struct call *call, const void *message, void *a
 		if (!cidr_valid(cidrs.items[i]))
 			return err_set(err, RPC_INVALID_ARGUMENT,
 				       "pod_cidr \"%s\": not a list of ADDRESS/BITS", text);
+	crash_point("update_runtime_config.checked");
 	service_set_pod_cidr(call_service(call), text);
+	crash_point("update_runtime_config.set");
 	return 0;
 }
 

@@ -1,0 +1,3 @@
+package main
+
+func churn(words []string) int { return 0 }
