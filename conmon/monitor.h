@@ -81,8 +81,8 @@ int runtime_update(const struct runtime_target *target, const char *resources, c
 /* Deletes the runtime's container, killing what is left (without runc's 100 ms sleep); absent is success. */
 int runtime_delete(const struct runtime_target *target, const struct ctx *ctx, struct err *err) MUST_CHECK;
 
-/* Tells conmon to reopen its log (the ctl FIFO in run_dir); returns when the new file exists.
- * FAILED_PRECONDITION when the monitor is gone; no file is created then. */
+/* Tells conmon to reopen its log (the ctl FIFO in run_dir), unless it is the one it writes to; returns when
+ * the new file exists. FAILED_PRECONDITION when the monitor is gone; no file is created then. */
 int monitor_reopen_log(const struct monitor_spec *spec, const struct ctx *ctx, struct err *err) MUST_CHECK;
 
 struct exit_status {

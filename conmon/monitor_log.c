@@ -3,9 +3,10 @@
  * the bundle.
  *
  * conmon makes <log>.tmp and renames it over <log>: the new file is there when <log> is another inode than
- * before. It keeps the FIFO's other end open itself, so opening for writing without waiting fails with ENXIO
- * exactly when the monitor is gone; then nothing has been made. The log's folder is watched from before the
- * line is written, so that no event is missed.
+ * before. What stood there is gone then: so conmon is not told when it writes there already, as it does when
+ * a client repeats a call whose answer it never got. It keeps the FIFO's other end open itself, so opening
+ * for writing without waiting fails with ENXIO exactly when the monitor is gone; then nothing has been made.
+ * The log's folder is watched from before the line is written, so that no event is missed.
  */
 #include "conmon/monitor.h"
 
@@ -74,6 +75,38 @@ static int wait_for_new(const struct monitor_spec *spec, int watch, ino_t old, c
 	}
 }
 
+static int open_fds_of_monitor(const struct monitor_spec *spec)
+{
+	CLEANUP(freep) char *pid_path = xasprintf("%s/conmon.pid", spec->run_dir);
+	CLEANUP(freep) char *text = NULL;
+	CLEANUP(freep) char *path = NULL;
+	uint64_t pid;
+
+	if (file_read(AT_FDCWD, pid_path, 32, &text, NULL, NULL) < 0)
+		return -1;
+	text[strcspn(text, "\n")] = '\0';
+	if (!parse_u64(text, INT32_MAX, &pid))
+		return -1;
+	path = xasprintf("/proc/%d/fd", (int)pid);
+	return dir_open(AT_FDCWD, path, NULL);
+}
+
+/* conmon has the file open that is under the log's name. */
+static bool is_open(const struct monitor_spec *spec)
+{
+	CLEANUP(fd_closep) int dir = open_fds_of_monitor(spec);
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+	struct stat log, st;
+
+	if (dir < 0 || lstat(spec->log_path, &log) < 0 || dir_list(dir, ".", &names, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < names.len; i++)
+		if (fstatat(dir, names.items[i], &st, 0) == 0 && st.st_dev == log.st_dev &&
+		    st.st_ino == log.st_ino)
+			return true;
+	return false;
+}
+
 int monitor_reopen_log(const struct monitor_spec *spec, const struct ctx *ctx, struct err *err)
 {
 	static const char line[] = "2 0 0\n";
@@ -90,6 +123,8 @@ int monitor_reopen_log(const struct monitor_spec *spec, const struct ctx *ctx, s
 	watch = watch_folder_of(spec->log_path, err);
 	if (watch < 0)
 		return -1;
+	if (is_open(spec))
+		return 0;
 	old = inode_of(spec->log_path);
 	crash_point("reopen_log.begun");
 	if (write(control, line, sizeof(line) - 1) != (ssize_t)sizeof(line) - 1)

@@ -193,6 +193,10 @@ static void test_reopen_log(void **state)
 			fail_msg("nothing in the new log: %s", log);
 		usleep(5000);
 	}
+	/* Told twice, it keeps what it has written meanwhile. */
+	OK(monitor_reopen_log(&container.spec, NULL, &ok_));
+	CLEANUP(freep) char *second = box_read(container.log);
+	assert_non_null(strstr(second, " stdout F two\n"));
 	CLEANUP(freep) char *first = box_read(old);
 	assert_non_null(strstr(first, " stdout F one\n"));
 	assert_null(strstr(first, "two"));

@@ -372,6 +372,9 @@ func containerOperations() []operation {
 				return "", err
 			},
 			check: func(ctx context.Context, sc *scene, _ string) error {
+				if err := sc.waitLog(ctx); err != nil { // a line after those that may be missing
+					return err
+				}
 				if err := sc.s.stopContainer(ctx, sc.container, 20); err != nil {
 					return err
 				}
