@@ -12,7 +12,8 @@
 #include "base/mem.h"
 
 /* Makes the folder (0700) when missing. Returns the fd that holds the claim; FAILED_PRECONDITION, with the
- * owner's pid, when another process has it. */
+ * owner's pid, when another process has it. What a killed owner's child still has of it is waited for, for
+ * ten seconds at most. */
 int claim_take(const char *folder, struct err *err) MUST_CHECK;
 
 #endif

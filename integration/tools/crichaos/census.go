@@ -118,6 +118,18 @@ func (c census) against(before census) []string {
 	return lines
 }
 
+// settled is the census once it stays the same for a while: a start leaves some to the background.
+func settled(root string) census {
+	for last := takeCensus(root); ; {
+		time.Sleep(quiet)
+		this := takeCensus(root)
+		if len(this.against(last)) == 0 {
+			return this
+		}
+		last = this
+	}
+}
+
 // clean waits until the census is as before: what removal leaves to the background may take a moment.
 func clean(root string, before census, patience time.Duration) error {
 	var lines []string

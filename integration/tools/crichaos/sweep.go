@@ -351,8 +351,7 @@ func (w *sweep) operation(op operation) tally {
 		t.add(op.name+", without a crash", err)
 		return t
 	}
-	time.Sleep(quiet)
-	before := takeCensus(root)
+	before := settled(root)
 	for i, p := range passes {
 		err := w.crashAt(op, p, before, i%2 == 0)
 		t.add(fmt.Sprintf("%s at %v", op.name, p), err)
@@ -361,7 +360,7 @@ func (w *sweep) operation(op operation) tally {
 				t.add(op.name+", after a failure", err)
 				return t
 			}
-			before = takeCensus(root)
+			before = settled(root)
 		}
 	}
 	for _, name := range starts[op.name] {
@@ -375,7 +374,7 @@ func (w *sweep) starts(op operation, first pass, t *tally) {
 		t.add(op.name, err)
 		return
 	}
-	before := takeCensus(root)
+	before := settled(root)
 	passes, err := w.calmStart(op, first, before)
 	if err != nil {
 		t.add(fmt.Sprintf("the start after %s at %v", op.name, first), err)
@@ -389,7 +388,7 @@ func (w *sweep) starts(op operation, first pass, t *tally) {
 				t.add(op.name+", after a failure", err)
 				return
 			}
-			before = takeCensus(root)
+			before = settled(root)
 		}
 	}
 }
