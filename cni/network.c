@@ -20,6 +20,7 @@
 #include "cni/cache.h"
 #include "cni/chain.h"
 #include "cni/conflist.h"
+#include "cni/orphans.h"
 #include "cni/readiness.h"
 #include "cni/result.h"
 #include "cni/runtime_conf.h"
@@ -31,6 +32,7 @@ struct network {
 	struct cache *cache;
 	struct readiness *readiness;
 	struct strv found; /* ids with an attachment in the cache when it was opened */
+	struct orphans *orphans;
 
 	struct lock lock;
 	struct cond changed;
@@ -105,6 +107,7 @@ struct network *network_open(const struct config *config, struct loop *loop, str
 	network->config = config_ref(config);
 	lock_init(&network->lock, "network", LOCK_NETWORK);
 	cond_init(&network->changed);
+	network->orphans = orphans_find();
 	network->cache = cache_open(root, err);
 	if (network->cache && cache_ids(network->cache, &network->found, err) == 0)
 		network->readiness = readiness_open(&config->network, loop, err);
@@ -117,6 +120,7 @@ struct network *network_free(struct network *network)
 		return NULL;
 	readiness_free(network->readiness);
 	cache_free(network->cache);
+	orphans_free(network->orphans);
 	strv_done(&network->found);
 	cond_done(&network->changed);
 	lock_done(&network->lock);
@@ -289,7 +293,8 @@ int network_detach(struct network *network, const struct ctx *ctx, const struct 
 	CLEANUP(cache_entries_done) struct cache_entries entries = { .len = 0 };
 	int ret = 0;
 
-	if (cache_find(network->cache, pod->id, &entries, err) < 0 || enter(network, ctx, err) < 0)
+	if (orphans_wait(network->orphans, pod->id, network->config->network.cni_timeout, ctx, err) < 0 ||
+	    cache_find(network->cache, pod->id, &entries, err) < 0 || enter(network, ctx, err) < 0)
 		return -1;
 	if (entries.len ==
 	    0) /* the cache was lost, or ADD never began: DEL of what is not there is harmless */
