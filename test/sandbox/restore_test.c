@@ -2,6 +2,7 @@
 #include "test/sandbox/state_dir.h"
 
 #include "sandbox/namespaces.h"
+#include "sandbox/pod_files.h"
 #include "sandbox/record.h"
 
 enum {
@@ -205,6 +206,59 @@ static void test_exit_file_before_the_start(void **data)
 	assert_int_equal(container_status_of(state, c1)->exit_code, 3);
 	state_dir_close(state);
 	state_dir_end_process(&monitor);
+}
+
+/* Its record was written, but nobody was told of it: with pause ended or not, it is undone. */
+static void test_marked(void **data)
+{
+	struct state_dir *state = *data;
+	struct process ended = state_dir_process(), lives = state_dir_process();
+	CLEANUP(freep) char *mark1 = xasprintf("run/pods/%s", p1);
+	CLEANUP(freep) char *mark2 = xasprintf("run/pods/%s", p2);
+	CLEANUP(freep) char *path1 = state_dir_path(state, mark1);
+	CLEANUP(freep) char *path2 = state_dir_path(state, mark2);
+	struct err err = { 0 };
+
+	state_dir_add_pod(state, &(struct pod_on_disk){ .id = p1, .name = "web", .pause = &ended });
+	state_dir_add_pod(state, &(struct pod_on_disk){ .id = p2, .name = "db", .pause = &lives });
+	state_dir_mkdir(state, mark1);
+	state_dir_mkdir(state, mark2);
+	assert_ok(pod_files_mark(path1, &err));
+	assert_ok(pod_files_mark(path2, &err));
+	assert_true(pod_files_marked(path1));
+	state_dir_end_process(&ended);
+	state_dir_open(state);
+	state_dir_assert_no_warnings(state);
+	assert_int_equal(pods_count(state, NULL), 0);
+	assert_true(pool_wait_quiet(state->pool, clock_deadline_in(60 * NS_PER_SEC)));
+	assert_false(process_alive(&lives));
+	state_dir_close(state);
+	process_done(&lives);
+	assert_false(state_dir_has(state, mark1));
+	assert_false(state_dir_has(state, mark2));
+	state_dir_open(state); /* for good */
+	assert_int_equal(pods_count(state, NULL), 0);
+	state_dir_close(state);
+}
+
+static void test_unmarked(void **data)
+{
+	struct state_dir *state = *data;
+	CLEANUP(freep) char *folder = xasprintf("run/pods/%s", p1);
+	CLEANUP(freep) char *path = state_dir_path(state, folder);
+	struct process pause = state_dir_process();
+	struct err err = { 0 };
+
+	state_dir_add_pod(state, &(struct pod_on_disk){ .id = p1, .name = "web", .pause = &pause });
+	state_dir_mkdir(state, folder);
+	assert_ok(pod_files_mark(path, &err));
+	assert_ok(pod_files_unmark(path, &err));
+	assert_ok(pod_files_unmark(path, &err));
+	assert_false(pod_files_marked(path));
+	state_dir_end_process(&pause);
+	state_dir_open(state);
+	assert_int_equal(pod_status_of(state, p1)->state, NOT_READY);
+	state_dir_close(state);
 }
 
 static void test_reboot(void **data)
@@ -458,6 +512,8 @@ int main(void)
 		TEST(test_ends_are_noticed),
 		TEST(test_died_meanwhile),
 		TEST(test_exit_file_before_the_start),
+		TEST(test_marked),
+		TEST(test_unmarked),
 		TEST(test_reboot),
 		TEST(test_namespaces_decide),
 		TEST(test_stopped_stays_stopped),

@@ -241,6 +241,32 @@ static void test_claim(void **data)
 	close(again);
 }
 
+static void *let_go(void *data)
+{
+	usleep(200 * 1000);
+	close(*(int *)data);
+	return NULL;
+}
+
+/* A child of a killed owner still has the lock for a moment: here another descriptor has, and a pid that is
+ * no process's stands in the file. */
+static void test_claim_of_a_dead_owner(void **data)
+{
+	struct state *state = *data;
+	CLEANUP(freep) char *folder = xasprintf("%s/state/root", state->folder);
+	struct err err = { 0 };
+	pthread_t thread;
+	int fd = claim_take(folder, &err);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "2147483647\n", 11, 0), 11);
+	assert_int_equal(pthread_create(&thread, NULL, let_go, &fd), 0);
+	int again = claim_take(folder, &err);
+	assert_true(again >= 0);
+	pthread_join(thread, NULL);
+	close(again);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +278,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bad_paths, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_only_its_own_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_claim, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_claim_of_a_dead_owner, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
