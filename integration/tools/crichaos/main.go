@@ -5,9 +5,9 @@
 //	crichaos -server "crispd --config F" -socket S -image I churn [-kills N | -minutes M]
 //
 // sweep finds every crash point (base/crash.h) that an RPC passes by tracing it once; then, for each point, it makes the
-// call again with that point armed, starts the server anew, repeats the same request, and takes a census. Without -full a
-// point that is passed several times is taken at its first and last pass only; -points FILE wants every name in that
-// file to be passed by one of the RPCs.
+// call again with that point armed, starts the server anew, repeats the same request, and takes a census. A point that an
+// RPC passes several times is taken at its first and last pass; at every pass with -full, and once over all RPCs with
+// -once. -points FILE wants every name in that file to be passed by one of the RPCs.
 //
 // churn has workers make, start, exec into, stop and remove pods and containers, each call repeated until it is answered,
 // as a kubelet does. With -kills the server is killed that often at random moments; with -minutes it is not, and the slopes
@@ -33,6 +33,7 @@ var (
 	output   = flag.String("output", os.DevNull, "file that gets the server's log")
 	crashes  = flag.String("crashes", "", "sweep: an empty folder for CRISP_CRASH")
 	full     = flag.Bool("full", false, "sweep: every pass of every point")
+	once     = flag.Bool("once", false, "sweep: every point once, whichever RPC passes it")
 	points   = flag.String("points", "", "sweep: file with the names of all points there are")
 	kills    = flag.Int("kills", 0, "churn: end the server so often")
 	minutes  = flag.Float64("minutes", 0, "churn: how long, without kills")

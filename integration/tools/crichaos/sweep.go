@@ -34,6 +34,7 @@ type sweep struct {
 	home   string
 	count  int // of scenes
 	passed map[string]bool
+	taken  map[string]bool // with -once: names that there was a crash at
 }
 
 // ---- the points ----
@@ -79,7 +80,11 @@ func (w *sweep) choose(trace []string) []pass {
 	var passes []pass
 	for _, name := range trace {
 		seen[name]++
-		if *full || seen[name] == 1 || seen[name] == total[name] {
+		if *once && w.taken[name] {
+			continue
+		}
+		if *full || seen[name] == 1 || (!*once && seen[name] == total[name]) {
+			w.taken[name] = true
 			passes = append(passes, pass{name, seen[name]})
 		}
 	}
@@ -424,7 +429,7 @@ func wanted(name string, names []string) bool {
 }
 
 func sweepAll(words, names []string) int {
-	w := &sweep{words: words, passed: map[string]bool{}}
+	w := &sweep{words: words, passed: map[string]bool{}, taken: map[string]bool{}}
 	var all tally
 	begin := time.Now()
 	for _, op := range operations() {
