@@ -106,6 +106,7 @@ struct container *container_unref(struct container *container)
 	free(container->oci_cgroups_path);
 	free(container->reason);
 	free(container->message);
+	free(container->stopped_for);
 	arena_free(container->resources_arena);
 	arena_free(container->arena);
 	pod_unref(container->pod);

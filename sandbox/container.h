@@ -78,6 +78,7 @@ struct container {
 	int64_t started_at, finished_at;
 	int32_t exit_code;
 	char *reason, *message; /* never NULL */
+	char *stopped_for;      /* the forbidden system calls that crispd ends it for; else NULL */
 	struct process init, monitor;
 	struct watch *watch, *init_watch; /* of the monitor and of init */
 	/* The request's, then as last updated; changed inside the gate only. NULL: none. */

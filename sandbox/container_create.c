@@ -25,6 +25,7 @@
 #include "sandbox/image_mounts.h"
 #include "sandbox/log_place.h"
 #include "sandbox/monitor_cgroup.h"
+#include "sandbox/notifier.h"
 #include "sandbox/pod_check.h"
 #include "sandbox/pod_files.h"
 #include "sandbox/record.h"
@@ -194,6 +195,7 @@ static void fill_input(const struct container *container, struct spec_input *ret
 		.id = container->id,
 		.pod_id = container->pod->id,
 		.cgroups_path = container->oci_cgroups_path,
+		.notifier_socket = notifier_socket(container->owner->notifier),
 	};
 }
 
@@ -204,6 +206,16 @@ static int write_spec(const struct container *container, const char *spec, struc
 	/* Made anew for each creation, so it needs no sync: a crash before state.json undoes the container.
 	 */
 	return bundle < 0 ? -1 : file_replace_volatile(bundle, "config.json", spec, strlen(spec), 0600, err);
+}
+
+/* Read when the runtime hands over the container's seccomp filter. */
+static int write_notifier_file(const struct container *container, const char *text, struct err *err)
+{
+	CLEANUP(fd_closep) int dir = text ? dir_open(AT_FDCWD, container->run_dir, err) : -1;
+
+	if (!text)
+		return 0;
+	return dir < 0 ? -1 : file_replace_volatile(dir, NOTIFIER_FILE, text, strlen(text), 0600, err);
 }
 
 static int check_mapped(const struct container *container, struct err *err)
@@ -228,6 +240,7 @@ static int build_spec(struct container *container, const struct image *image,
 	CLEANUP(fd_closep) int rootfs = dir_open(AT_FDCWD, container->rootfs, err);
 	CLEANUP(strv_done) struct strv sources = STRV_INIT;
 	CLEANUP(freep) char *spec = NULL;
+	CLEANUP(freep) char *notifier_file = NULL;
 	struct user_request user = {
 		.security = container->config->linux ? container->config->linux->security_context : NULL,
 		.image_user = image->config.user,
@@ -263,7 +276,8 @@ static int build_spec(struct container *container, const struct image *image,
 	input.log_path = container->log_path;
 	input.image_name = container->config->image->image;
 	input.ret_poststart_hooks = &container->poststart_hooks;
-	if (spec_build(&input, &spec, err) < 0)
+	input.ret_notifier_file = &notifier_file;
+	if (spec_build(&input, &spec, err) < 0 || write_notifier_file(container, notifier_file, err) < 0)
 		return -1;
 	return write_spec(container, spec, err);
 }

@@ -43,8 +43,9 @@ bool container_set_exited(struct container *container, const struct container_ex
 			exit->finished_at > container->started_at ? exit->finished_at : container->started_at;
 		free(container->reason);
 		free(container->message);
-		container->reason = xstrdup(exit->reason);
-		container->message = xstrdup(exit->message);
+		/* CRI-O's word for it. */
+		container->reason = xstrdup(container->stopped_for ? "seccomp killed" : exit->reason);
+		container->message = xstrdup(container->stopped_for ? container->stopped_for : exit->message);
 		cond_broadcast(&container->changed);
 	}
 	lock_drop(&container->lock);

@@ -11,6 +11,7 @@
 #include "sandbox/pause.h"
 #include "sandbox/cgroup_systemd.h"
 #include "sandbox/monitor_cgroup.h"
+#include "sandbox/notifier.h"
 #include "sandbox/store.h"
 
 /* Containers with a user namespace of their own reach their root filesystem and files through here, as
@@ -69,6 +70,51 @@ static void exit_noticed(void *data, const char *id)
 		container_check_exit(container, false);
 }
 
+static void stop_task(void *data)
+{
+	CLEANUP(container_unrefp) struct container *container = data;
+	struct ctx ctx;
+	struct err err;
+
+	ctx_init(&ctx, clock_deadline_in(60 * NS_PER_SEC));
+	if (container_stop_now(container, &ctx, &err) < 0)
+		log_warn("container %s: %s, ignoring", container->id, err.text);
+	ctx_done(&ctx);
+}
+
+/* What it used says why it ended. */
+static void stop_forbidden(void *data, const char *id, const char *calls)
+{
+	struct sandboxes *sandboxes = data;
+	struct err err;
+
+	lock_take(&sandboxes->lock);
+	struct container *container = container_ref(map_get(&sandboxes->containers, id));
+	lock_drop(&sandboxes->lock);
+	if (!container)
+		return;
+	log_warn("container %s: stopping it for forbidden system calls: %s", id, calls);
+	lock_take(&container->lock);
+	free(container->stopped_for);
+	container->stopped_for = xasprintf("Used forbidden syscalls: %s", calls);
+	lock_drop(&container->lock);
+	if (pool_run(sandboxes->pool, stop_task, container, &err) < 0) {
+		log_warn("container %s: %s, ignoring", id, err.text);
+		container_unref(container);
+	}
+}
+
+static int open_notifier(struct sandboxes *sandboxes, struct err *err)
+{
+	const struct notifier_options options = { .loop = sandboxes->loop,
+						  .runroot = sandboxes->config->runroot,
+						  .stop = stop_forbidden,
+						  .data = sandboxes };
+
+	sandboxes->notifier = notifier_new(&options, err);
+	return sandboxes->notifier ? 0 : -1;
+}
+
 /* Exit files that were there before the watch are seen here. */
 static void catch_up(struct sandboxes *sandboxes)
 {
@@ -95,7 +141,7 @@ static int open_parts(struct sandboxes *sandboxes, struct err *err)
 	sandboxes->reconciler = reconciler_new(sandboxes, err);
 	/* The restore comes last: it gives tasks to the pool, which a failure after it would pull the rug
 	 * from under. */
-	if (!sandboxes->reconciler || store_restore(sandboxes, err) < 0)
+	if (!sandboxes->reconciler || open_notifier(sandboxes, err) < 0 || store_restore(sandboxes, err) < 0)
 		return -1;
 	catch_up(sandboxes);
 	reconciler_look(sandboxes->reconciler, clock_mono());
@@ -165,6 +211,7 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 		return NULL;
 	reconciler_free(sandboxes->reconciler);
 	exit_watch_free(sandboxes->exits);
+	notifier_free(sandboxes->notifier);
 	flights_free(sandboxes->flights);
 	layer_walker_free(sandboxes->walker);
 	forget_all(sandboxes);

@@ -21,17 +21,19 @@
 #include "base/lock.h"
 #include "proto/base64.h"
 #include "sandbox/seccomp_profile.h"
+#include "sandbox/seccomp_watched.h"
 
 struct seccomp_program {
 	atomic_uint refs;
 	char *bpf; /* base64; one of the two is NULL */
 	char *oci;
+	char *answers; /* NULL: not watched */
 };
 
 struct key {
 	unsigned char digest[SHA256_DIGEST_LENGTH]; /* zeros: the built-in profile */
 	uint64_t capabilities;
-	bool bpf;
+	bool bpf, watched;
 };
 
 struct entry {
@@ -82,6 +84,7 @@ struct seccomp_program *seccomp_unref(struct seccomp_program *program)
 	if (program && atomic_fetch_sub(&program->refs, 1) == 1) {
 		free(program->bpf);
 		free(program->oci);
+		free(program->answers);
 		free(program);
 	}
 	return NULL;
@@ -102,12 +105,17 @@ const char *seccomp_oci_json(const struct seccomp_program *program)
 	return program->oci;
 }
 
+const char *seccomp_answers(const struct seccomp_program *program)
+{
+	return program->answers;
+}
+
 static struct entry *find_locked(struct seccomps *seccomps, const struct key *key) REQUIRES(seccomps->lock)
 {
 	for (size_t i = 0; i < seccomps->len; i++) {
 		struct entry *entry = &seccomps->entries[i];
 
-		if (entry->key.bpf == key->bpf &&
+		if (entry->key.bpf == key->bpf && entry->key.watched == key->watched &&
 		    entry->key.capabilities == (key->capabilities & entry->relevant) &&
 		    memcmp(entry->key.digest, key->digest, sizeof(key->digest)) == 0) {
 			entry->used = ++seccomps->clock;
@@ -164,13 +172,30 @@ static void store(struct seccomps *seccomps, const struct key *key, uint64_t rel
 	lock_drop(&seccomps->lock);
 }
 
+static int make_watched(const struct seccomp_profile *profile, const struct key *key,
+			struct seccomp_program *program, struct err *err)
+{
+	enum { ARENA_MAX = 64 * 1024 * 1024 };
+	CLEANUP(arena_freep) struct arena *arena = arena_new(ARENA_MAX);
+	struct seccomp_profile watched;
+
+	if (seccomp_profile_watched(profile, key->capabilities, arena, &watched, &program->answers, err) < 0)
+		return -1;
+	CLEANUP(json_decrefp) json_t *oci = seccomp_profile_oci(&watched, key->capabilities);
+	program->oci = json_text(oci);
+	return 0;
+}
+
 static int make_program(const struct seccomp_profile *profile, const struct key *key,
 			struct seccomp_program **ret, struct err *err)
 {
 	CLEANUP(seccomp_unrefp) struct seccomp_program *program = xnew(struct seccomp_program);
 
 	atomic_init(&program->refs, 1);
-	if (key->bpf && !seccomp_profile_needs_oci(profile)) {
+	if (key->watched) {
+		if (make_watched(profile, key, program, err) < 0)
+			return -1;
+	} else if (key->bpf && !seccomp_profile_needs_oci(profile)) {
 		struct str bpf CLEANUP(str_done) = STR_INIT;
 		struct str text CLEANUP(str_done) = STR_INIT;
 
@@ -311,7 +336,9 @@ static int kind_of(const Cri__LinuxContainerSecurityContext *security, enum kind
 int seccomp_get(struct seccomps *seccomps, const struct seccomp_request *request,
 		struct seccomp_program **ret, struct err *err)
 {
-	struct key key = { .capabilities = request->capabilities, .bpf = request->bpf };
+	struct key key = { .capabilities = request->capabilities,
+			   .bpf = request->bpf,
+			   .watched = request->watched };
 	const char *configured = seccomps->config->runtime.seccomp_profile;
 	const char *reference, *path;
 	enum kind kind;

@@ -45,6 +45,7 @@ struct seccomp_request {
 		*security;     /* seccomp, else the deprecated seccomp_profile_path; may be NULL */
 	uint64_t capabilities; /* the container's bounding set */
 	bool bpf;              /* the handler takes run.oci.seccomp_bpf_data */
+	bool watched;          /* forbidden calls are to be noticed: the OCI form, whatever bpf says */
 };
 
 /*
@@ -58,6 +59,9 @@ int seccomp_get(struct seccomps *seccomps, const struct seccomp_request *request
 /* Exactly one of the two is not NULL; borrowed from the program. */
 const char *seccomp_bpf_base64(const struct seccomp_program *program);
 const char *seccomp_oci_json(const struct seccomp_program *program);
+/* Of a watched one: how each forbidden call is answered, as seccomp_profile_watched() tells it; else NULL.
+ * The listener's path and metadata are the caller's to add to the OCI form. */
+const char *seccomp_answers(const struct seccomp_program *program);
 
 struct seccomp_program *seccomp_ref(struct seccomp_program *program);
 struct seccomp_program *seccomp_unref(struct seccomp_program *program); /* accepts NULL, returns NULL */

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "sandbox/notifier.h"
 #include "sandbox/spec_parts.h"
 
 enum { ARGS_MAX = 65536, ARGS_BYTES_MAX = 2 * 1024 * 1024 };
@@ -129,6 +130,32 @@ static int check_privileged(const struct spec_input *input, struct err *err)
 	return 0;
 }
 
+/* CRI-O's annotation of the pod, where the handler allows it; NULL: the container is not watched. */
+static const char *notifier_action(const struct spec_input *input)
+{
+	const struct config_runtime *runtime = config_find_runtime(input->settings, input->handler->name);
+	const Cri__PodSandboxConfig *pod = input->pod_config;
+	bool allowed = false;
+
+	for (size_t i = 0; runtime && i < runtime->allowed_annotations.len; i++)
+		allowed = allowed || str_eq(runtime->allowed_annotations.items[i], NOTIFIER_ANNOTATION);
+	for (size_t i = 0; allowed && pod && i < pod->n_annotations; i++)
+		if (str_eq(pod->annotations[i]->key, NOTIFIER_ANNOTATION))
+			return pod->annotations[i]->value;
+	return NULL;
+}
+
+static int get_seccomp(const struct spec_context *context, struct seccomp_program **ret, struct err *err)
+{
+	const struct spec_input *input = context->input;
+	const struct seccomp_request request = { .security = context->security,
+						 .capabilities = context->capabilities.bounding,
+						 .bpf = input->handler->seccomp_bpf_data,
+						 .watched = notifier_action(input) != NULL };
+
+	return seccomp_get(input->seccomps, &request, ret, err);
+}
+
 int spec_check(const struct spec_input *input, struct err *err)
 {
 	const Cri__LinuxContainerConfig *linux_config = input->config->linux;
@@ -142,11 +169,11 @@ int spec_check(const struct spec_input *input, struct err *err)
 	    spec_cdi_check(input, err) < 0 || spec_linux_check(input, err) < 0 ||
 	    spec_security_check(input, err) < 0)
 		return -1;
-	struct seccomp_request seccomp = { .security = context.security,
-					   .capabilities = context.capabilities.bounding,
-					   .bpf = input->handler->seccomp_bpf_data };
-	if (seccomp_get(input->seccomps, &seccomp, &program, err) < 0)
+	if (get_seccomp(&context, &program, err) < 0)
 		return -1;
+	if (program && seccomp_answers(program) && !input->notifier_socket)
+		return err_set(err, RPC_FAILED_PRECONDITION,
+			       "no seccomp notifier: runroot's path is too long for a socket");
 	return spec_resources(linux_config ? linux_config->resources : NULL, input->host, &resources, err);
 }
 
@@ -195,18 +222,31 @@ static json_t *annotations(struct spec_context *context)
 	return object;
 }
 
+/* Of a watched container: who listens, and what he needs to answer. */
+static int add_notifier(const struct spec_input *input, const struct seccomp_program *program, json_t *oci,
+			struct err *err)
+{
+	const char *text = seccomp_answers(program);
+	CLEANUP(json_decrefp) json_t *file = NULL;
+
+	if (json_parse(text, strlen(text), SPEC_JSON_MAX, &file, err) < 0)
+		return -1;
+	json_object_set_new(oci, "listenerPath", json_string(input->notifier_socket));
+	json_object_set_new(oci, "listenerMetadata", json_string(input->id));
+	json_object_set_new(file, "stop", json_boolean(str_eq(notifier_action(input), "stop")));
+	if (input->ret_notifier_file)
+		*input->ret_notifier_file = json_text(file);
+	return 0;
+}
+
 static int add_seccomp(struct spec_context *context, json_t *annotation, json_t *linux_part, struct err *err)
 {
-	const struct spec_input *input = context->input;
 	CLEANUP(seccomp_unrefp) struct seccomp_program *program = NULL;
-	struct seccomp_request request = { .security = context->security,
-					   .capabilities = context->capabilities.bounding,
-					   .bpf = input->handler->seccomp_bpf_data };
 	json_t *oci = NULL;
 
 	/* Whatever a client managed to name there is not its to say. */
 	json_object_del(annotation, "run.oci.seccomp_bpf_data");
-	if (seccomp_get(input->seccomps, &request, &program, err) < 0)
+	if (get_seccomp(context, &program, err) < 0)
 		return -1;
 	if (!program)
 		return 0;
@@ -218,7 +258,7 @@ static int add_seccomp(struct spec_context *context, json_t *annotation, json_t 
 		       err) < 0)
 		return -1;
 	json_object_set_new(linux_part, "seccomp", oci);
-	return 0;
+	return seccomp_answers(program) ? add_notifier(context->input, program, oci, err) : 0;
 }
 
 static void parts_done(struct spec_parts *parts)

@@ -80,6 +80,10 @@ struct spec_input {
 	const char *image_name; /* the same */
 	/* Set by spec_build(): whether config.json has hooks that `start` must run. May be NULL. */
 	bool *ret_poststart_hooks;
+	/* The seccomp notifier's socket (sandbox/notifier.h); NULL: there is none. And, set by spec_build(),
+	 * the text of NOTIFIER_FILE, malloc'd, NULL when the container is not watched. May be NULL. */
+	const char *notifier_socket;
+	char **ret_notifier_file;
 };
 
 /* The container's program: the first word of its command line, borrowed. NULL when there is none. */

@@ -32,6 +32,7 @@ struct sandboxes {
 	struct seccomps *seccomps;
 	struct cdi *cdi;
 	struct hooks *hooks;
+	struct notifier *notifier;
 	struct spec_host host;
 	char *pause_path;
 	char *boot_id;

@@ -5,6 +5,7 @@
 #include "conmon/verb.h"
 #include "image/pull_metrics.h"
 #include "sandbox/announce.h"
+#include "sandbox/notifier.h"
 #include "sandbox/sandbox_metrics.h"
 #include "server/events.h"
 #include "server/metrics/rpc_metrics.h"
@@ -27,6 +28,7 @@ struct metric *const metrics_table[] = {
 	&metric_containers,
 	&metric_containers_oom,
 	&metric_monitor_deaths,
+	&metric_seccomp_forbidden,
 	&metric_runtime_latency,
 	&metric_runtime_errors,
 	&metric_network_latency,
