@@ -39,6 +39,7 @@ enum lock_rank {
 	LOCK_NETWORK,    /* CNI lists and readiness */
 	LOCK_MONITOR,    /* runtime handlers, exit watcher */
 	LOCK_SECCOMP,    /* compiled profiles */
+	LOCK_SELINUX,    /* levels in use */
 	LOCK_DOCS,       /* CDI specs and hooks as last read */
 	LOCK_METER,      /* kept descriptors and samples of one pod or container */
 	LOCK_EVENTS,     /* event subscribers */

@@ -123,6 +123,8 @@ static int mount_new(const struct overlay_mount *mount, bool *ret_old, struct er
 		return err_errno(err, "open overlay filesystem");
 	if (set_lowers(fs, mount->lowers, err) < 0 || (mount->upper && set_upper(fs, mount, err) < 0))
 		return -1;
+	if (mount->context && fs_set(fs, "context", mount->context) < 0)
+		return fs_error(fs, mount->context, err);
 	mounted = fs_mount(fs, mount->upper ? 0 : MOUNT_ATTR_RDONLY);
 	if (mounted < 0)
 		return fs_error(fs, mount->target, err);
@@ -166,6 +168,8 @@ static int mount_old(const struct overlay_mount *mount, bool with_volatile, stru
 		return -1;
 	if (mount->upper && with_volatile)
 		str_add(&options, ",volatile");
+	if (mount->context)
+		str_addf(&options, ",context=\"%s\"", mount->context);
 	if (options.failed)
 		return err_set(err, RPC_FAILED_PRECONDITION,
 			       "overlay: %zu layers are more than this kernel can mount", mount->lowers->len);

@@ -17,6 +17,7 @@ struct overlay_mount {
 	const struct strv *lowers; /* absolute directories, top first; 1 to 500 */
 	const char *upper, *work;  /* NULL: read-only mount */
 	const char *target;        /* existing directory */
+	const char *context;       /* SELinux label of all files; NULL: their own. Not of one layer alone */
 };
 
 int overlay_mount(const struct overlay_mount *mount, struct err *err) MUST_CHECK;

@@ -29,6 +29,7 @@
 #include "sandbox/pod_check.h"
 #include "sandbox/pod_files.h"
 #include "sandbox/record.h"
+#include "sandbox/selinux.h"
 #include "sandbox/store.h"
 
 enum { CREATE_SECONDS = 240, UNDO_SECONDS = 60 };
@@ -117,9 +118,18 @@ static int mount_rootfs(const struct container *container, const struct image *i
 
 	if (container_layer_dirs(container, image, &lowers, err) < 0)
 		return -1;
-	struct overlay_mount mount = {
-		.lowers = &lowers, .upper = upper, .work = work, .target = container->rootfs
-	};
+	const struct pod *pod = container->pod;
+	const struct selinux_request request = { container->owner->config, pod->config, container->config,
+						 pod->selinux_level };
+	struct selinux_labels labels CLEANUP(selinux_labels_done) = { 0 };
+
+	if (container->owner->host.selinux)
+		selinux_labels(&request, &labels);
+	struct overlay_mount mount = { .lowers = &lowers,
+				       .upper = upper,
+				       .work = work,
+				       .target = container->rootfs,
+				       .context = labels.mount };
 	return overlay_mount(&mount, err);
 }
 
@@ -194,6 +204,7 @@ static void fill_input(const struct container *container, struct spec_input *ret
 		.hooks = container->owner->hooks,
 		.id = container->id,
 		.pod_id = container->pod->id,
+		.selinux_level = container->pod->selinux_level,
 		.cgroups_path = container->oci_cgroups_path,
 		.notifier_socket = notifier_socket(container->owner->notifier),
 	};

@@ -15,6 +15,7 @@
 #include "sandbox/pause.h"
 #include "sandbox/pod_resources.h"
 #include "sandbox/record.h"
+#include "sandbox/selinux.h"
 #include "sandbox/store.h"
 
 char *pod_identity(const Cri__PodSandboxMetadata *metadata)
@@ -111,6 +112,8 @@ struct pod *pod_unref(struct pod *pod)
 	free(pod->run_dir);
 	free(pod->ns_dir);
 	free(pod->cgroup_path);
+	selinux_levels_drop(pod->owner->selinux_levels, pod->selinux_level);
+	free(pod->selinux_level);
 	arena_free(pod->resources_arena);
 	arena_free(pod->arena);
 	free(pod);
@@ -151,6 +154,7 @@ int pod_save_config(struct pod *pod, struct err *err)
 		.version = RECORD_VERSION,
 		.created_at = pod->created_at,
 		.request = request,
+		.selinux_level = pod->selinux_level,
 	};
 
 	return record_write(pod->dir, "config.json", pod_config_fields, &record, err);

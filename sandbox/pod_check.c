@@ -12,6 +12,7 @@
 #include "sandbox/pod.h"
 #include "sandbox/pod_files.h"
 #include "sandbox/strings.h"
+#include "sandbox/selinux.h"
 
 int metadata_part_check(const char *what, const char *value, struct err *err)
 {
@@ -136,7 +137,7 @@ static int check_security(const Cri__PodSandboxConfig *config, struct err *err)
 
 	if (security && security->run_as_group && !security->run_as_user)
 		return err_set(err, RPC_INVALID_ARGUMENT, "run_as_group is set without run_as_user");
-	return 0;
+	return security ? selinux_check(security->selinux_options, err) : 0;
 }
 
 struct network_annotation *pod_network_annotations(const Cri__PodSandboxConfig *pod, struct arena *arena)

@@ -19,6 +19,7 @@
 #include "base/crash.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "sandbox/selinux.h"
 
 #define ALPHANUMERIC "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 #define NAME_BYTES ALPHANUMERIC "-._"
@@ -179,7 +180,7 @@ static int write_file(const struct pod_files_spec *spec, int dir, const char *na
 	if (userns &&
 	    fchownat(dir, name, userns_root_uid(userns), userns_root_gid(userns), AT_SYMLINK_NOFOLLOW) < 0)
 		return err_errno(err, "chown %s", name);
-	return 0;
+	return spec->selinux_label ? selinux_label(dir, name, spec->selinux_label, err) : 0;
 }
 
 static bool is_mounted(int dir, const char *name)
@@ -194,9 +195,11 @@ static int make_shm(const struct pod_files_spec *spec, int dir, struct err *err)
 {
 	CLEANUP(freep) char *path = pod_files_path(spec->dir, "shm");
 	CLEANUP(freep)
-	char *options = xasprintf("mode=1777,size=%llu,uid=%u,gid=%u", (unsigned long long)spec->shm_size,
+	char *context = spec->selinux_label ? xasprintf(",context=\"%s\"", spec->selinux_label) : xstrdup("");
+	CLEANUP(freep)
+	char *options = xasprintf("mode=1777,size=%llu,uid=%u,gid=%u%s", (unsigned long long)spec->shm_size,
 				  spec->userns ? userns_root_uid(spec->userns) : 0,
-				  spec->userns ? userns_root_gid(spec->userns) : 0);
+				  spec->userns ? userns_root_gid(spec->userns) : 0, context);
 
 	if (is_mounted(dir, "shm"))
 		return 0;

@@ -34,6 +34,7 @@ struct pod_files_spec {
 	/* NULL-terminated or NULL. With none of the three resolv.conf is a copy of the host's. */
 	const char *const *dns_servers, *const *dns_searches, *const *dns_options;
 	const struct userns *userns; /* NULL: the host's ids */
+	const char *selinux_label;   /* of all of them; NULL: none */
 	uint64_t shm_size;           /* bytes; 0: no shm (host IPC: containers get the host's /dev/shm) */
 };
 

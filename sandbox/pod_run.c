@@ -25,6 +25,7 @@
 #include "sandbox/pod_files.h"
 #include "sandbox/pod_resources.h"
 #include "sandbox/record.h"
+#include "sandbox/selinux.h"
 #include "sandbox/store.h"
 #include "sandbox/strings.h"
 
@@ -47,13 +48,18 @@ static void run_free(void *data)
 static void files_spec(const struct pod *pod, struct arena *arena, struct pod_files_spec *ret)
 {
 	const Cri__DNSConfig *dns = pod->config->dns_config;
+	const struct selinux_request selinux = { pod->owner->config, pod->config, NULL, pod->selinux_level };
+	struct selinux_labels labels CLEANUP(selinux_labels_done) = { 0 };
 
+	if (pod->owner->host.selinux)
+		selinux_labels(&selinux, &labels);
 	*ret = (struct pod_files_spec){
 		.dir = pod->run_dir,
 		.hostname = pod->config->hostname,
 		.host_network = pod_host_network(pod),
 		.userns = pod_has_userns(pod) ? &pod->userns : NULL,
 		.shm_size = pod->namespaces & NAMESPACE_IPC ? POD_SHM_SIZE : 0,
+		.selinux_label = labels.mount ? arena_strdup(arena, labels.mount) : NULL,
 	};
 	if (!dns)
 		return;
@@ -246,6 +252,9 @@ static int run(void *data, const struct ctx *ctx, char **ret, struct err *err)
 			       pod->handler->name);
 	if (check_sysctls(pod, err) < 0 || pod_resources_check(pod, err) < 0 ||
 	    pod_check_host(pod->config, err) < 0)
+		return -1;
+	if (pod->owner->host.selinux &&
+	    selinux_levels_take(pod->owner->selinux_levels, &pod->selinux_level, err) < 0)
 		return -1;
 	if (make_dir(pod, err) < 0 || build(pod, ctx, err) < 0) {
 		undo(pod);

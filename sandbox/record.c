@@ -19,6 +19,8 @@ const struct json_field pod_config_fields[] = {
 	{ "version", JSON_FIELD_INT, offsetof(struct pod_config_record, version), JSON_NEEDED, NULL, 0 },
 	{ "createdAt", JSON_FIELD_INT, offsetof(struct pod_config_record, created_at), JSON_NEEDED, NULL, 0 },
 	{ "request", JSON_FIELD_RAW, offsetof(struct pod_config_record, request), JSON_NEEDED, NULL, 0 },
+	{ "selinuxLevel", JSON_FIELD_STRING, offsetof(struct pod_config_record, selinux_level),
+	  JSON_OMIT_EMPTY, NULL, 0 },
 	{ NULL, 0, 0, 0, NULL, 0 },
 };
 

@@ -25,6 +25,7 @@ struct pod_config_record {
 	int64_t version;
 	int64_t created_at;
 	json_t *request; /* RunPodSandboxRequest */
+	char *selinux_level;
 };
 extern const struct json_field pod_config_fields[];
 

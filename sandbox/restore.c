@@ -23,6 +23,7 @@
 #include "sandbox/container_exec.h"
 #include "sandbox/pod_files.h"
 #include "sandbox/record.h"
+#include "sandbox/selinux.h"
 #include "sandbox/store.h"
 
 struct loaded { /* one object being read */
@@ -145,6 +146,14 @@ static bool was_cut_short(struct pod *pod, const struct pod_state_record *state)
 	return true;
 }
 
+static void restore_level(struct pod *pod, const char *level)
+{
+	if (str_empty(level))
+		return;
+	pod->selinux_level = xstrdup(level);
+	selinux_levels_keep(pod->owner->selinux_levels, level);
+}
+
 static void restore_pod(struct sandboxes *owner, const char *id)
 {
 	CLEANUP(loaded_done) struct loaded loaded = { .owner = owner, .id = id, .arena = arena_new(0) };
@@ -163,6 +172,7 @@ static void restore_pod(struct sandboxes *owner, const char *id)
 	}
 	CLEANUP(pod_unrefp) struct pod *pod = pod_new_take(owner, id, TAKE(loaded.arena), request);
 	pod->created_at = config.created_at;
+	restore_level(pod, config.selinux_level);
 	if (loaded.unfinished || was_cut_short(pod, &state)) {
 		leftovers_add_pod(pod, NULL);
 		return;

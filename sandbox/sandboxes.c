@@ -12,6 +12,7 @@
 #include "sandbox/cgroup_systemd.h"
 #include "sandbox/monitor_cgroup.h"
 #include "sandbox/notifier.h"
+#include "sandbox/selinux.h"
 #include "sandbox/store.h"
 
 /* Containers with a user namespace of their own reach their root filesystem and files through here, as
@@ -166,7 +167,8 @@ struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct
 	sandboxes->hooks = hooks_new(options->config);
 	sandboxes->pods_dir = sandboxes->containers_dir = sandboxes->trash_dir = -1;
 	sandboxes->walker = layer_walker_new();
-	spec_host_read(&sandboxes->host);
+	sandboxes->selinux_levels = selinux_levels_new();
+	spec_host_read(sandboxes->config, &sandboxes->host);
 	lock_init(&sandboxes->lock, "sandboxes", LOCK_SANDBOX);
 	map_init(&sandboxes->pods, NULL);
 	map_init(&sandboxes->containers, NULL);
@@ -223,6 +225,7 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 	announcer_done(&sandboxes->announcer);
 	cgroups_free(sandboxes->cgroups);
 	seccomps_free(sandboxes->seccomps);
+	selinux_levels_free(sandboxes->selinux_levels);
 	cdi_free(sandboxes->cdi);
 	hooks_free(sandboxes->hooks);
 	fd_close(sandboxes->pods_dir);

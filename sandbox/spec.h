@@ -29,10 +29,10 @@ enum { SPEC_JSON_MAX = 8 * 1024 * 1024 }; /* bytes of a config.json */
 
 /* What this host can do, asked once at start. */
 struct spec_host {
-	bool cgroup2;         /* /sys/fs/cgroup is one unified hierarchy */
-	bool swap_accounting; /* memory.swap.max or memory.memsw.limit_in_bytes exists */
-	bool hugetlb;         /* the hugetlb controller is there */
-	bool apparmor, selinux;
+	bool cgroup2;             /* /sys/fs/cgroup is one unified hierarchy */
+	bool swap_accounting;     /* memory.swap.max or memory.memsw.limit_in_bytes exists */
+	bool hugetlb;             /* the hugetlb controller is there */
+	bool apparmor, selinux;   /* selinux: and the configuration does not say no */
 	bool rro_mounts;          /* mount_setattr(2) with AT_RECURSIVE: Linux 5.12 */
 	bool can_lower_oom_score; /* CAP_SYS_RESOURCE */
 	bool can_raise_memlock;   /* CAP_SYS_RESOURCE, or no limit set: see struct handler's
@@ -40,7 +40,7 @@ struct spec_host {
 	int oom_score_adj;        /* our own: the lowest a container can get without that capability */
 	uint64_t capabilities;    /* capabilities_available() */
 };
-void spec_host_read(struct spec_host *ret);
+void spec_host_read(const struct config *config, struct spec_host *ret);
 
 struct spec_input {
 	const Cri__ContainerConfig *config;
@@ -52,8 +52,9 @@ struct spec_input {
 	struct cdi *cdi;     /* NULL: no CDI devices are known */
 	struct hooks *hooks; /* NULL: none */
 
-	const char *id, *pod_id;  /* container and pod */
-	const char *cgroups_path; /* linux.cgroupsPath: below the cgroup root, e.g. "/kubepods/pod1/<id>" */
+	const char *id, *pod_id;   /* container and pod */
+	const char *selinux_level; /* the pod's own; may be NULL */
+	const char *cgroups_path;  /* linux.cgroupsPath: below the cgroup root, e.g. "/kubepods/pod1/<id>" */
 
 	/* For spec_build() only from here. */
 	const struct image_config *image; /* may be NULL */

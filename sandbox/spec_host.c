@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "config/program.h"
 #include "sandbox/capabilities.h"
+#include "sandbox/selinux.h"
 
 static const char cgroup_mount[] = "/sys/fs/cgroup";
 
@@ -94,10 +95,10 @@ static bool memlock_unlimited(void)
 	return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_max == RLIM_INFINITY;
 }
 
-void spec_host_read(struct spec_host *ret)
+void spec_host_read(const struct config *config, struct spec_host *ret)
 {
 	*ret = (struct spec_host){ .apparmor = apparmor_enabled(),
-				   .selinux = access("/sys/fs/selinux/enforce", F_OK) == 0,
+				   .selinux = selinux_enabled(config),
 				   .rro_mounts = kernel_at_least(5, 12),
 				   .oom_score_adj = own_oom_score_adj(),
 				   .capabilities = capabilities_available() };

@@ -8,6 +8,7 @@
 #include "sandbox/spec_parts.h"
 
 #include "sandbox/image_mounts.h"
+#include "sandbox/selinux.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +256,22 @@ static int add_image(struct spec_context *context, const Cri__Mount *mount, cons
 	return 0;
 }
 
+/* As the container's other files, so that nobody else has the volume: its pod's containers share the level.
+ */
+static int relabel(const struct spec_context *context, const Cri__Mount *mount, const char *source,
+		   struct err *err)
+{
+	const struct spec_input *input = context->input;
+	const struct selinux_request request = { input->settings, input->pod_config, input->config,
+						 input->selinux_level };
+	struct selinux_labels labels CLEANUP(selinux_labels_done) = { 0 };
+
+	if (!mount->selinux_relabel || !input->host->selinux)
+		return 0;
+	selinux_labels(&request, &labels);
+	return labels.mount ? selinux_relabel(source, labels.mount, err) : 0;
+}
+
 static int add_requested(struct spec_context *context, const Cri__Mount *mount, json_t *mounts,
 			 struct err *err)
 {
@@ -262,7 +279,7 @@ static int add_requested(struct spec_context *context, const Cri__Mount *mount, 
 	json_t *options;
 
 	if (spec_path_clean(mount->container_path, "container_path", &destination, err) < 0 ||
-	    spec_source(mount, &source, err) < 0)
+	    spec_source(mount, &source, err) < 0 || relabel(context, mount, source, err) < 0)
 		return -1;
 	options = json_pack("[s, s, s]", "rbind", propagation_option(mount),
 			    !mount->readonly             ? "rw"

@@ -1,8 +1,7 @@
 /*
  * AppArmor and SELinux. Where the host has neither, wishes that only ask for the default are met by doing
  * nothing, and what names a profile of its own is refused: a container must not run less confined than it was
- * asked to. SELinux options are taken as other engines take them, as without meaning on a host without
- * SELinux (kubelet sends them whatever the node has).
+ * asked to. SELinux options are without meaning on a host without SELinux: selinux.h.
  */
 #include "sandbox/spec_parts.h"
 
@@ -11,8 +10,9 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "sandbox/selinux.h"
 
-enum { PROFILES_MAX = 16 * 1024 * 1024, NAME_MAX_BYTES = 1024, LABEL_PART_MAX = 256 };
+enum { PROFILES_MAX = 16 * 1024 * 1024, NAME_MAX_BYTES = 1024 };
 
 enum kind { DEFAULT, UNCONFINED, LOCALHOST };
 
@@ -80,27 +80,6 @@ static int check_loaded(const char *name, struct err *err)
 	return err_set(err, RPC_FAILED_PRECONDITION, "AppArmor profile %s is not loaded", name);
 }
 
-/* One part of a label user:role:type:level. Only a level may have colons: "s0:c1,c2". */
-static int check_label_part(const char *part, const char *what, struct err *err)
-{
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-	static const char level[] = "abcdefghijklmnopqrstuvwxyz0123456789_.,:-";
-	const char *allowed = str_eq(what, "level") ? level : letters;
-
-	if (strlen(part) <= LABEL_PART_MAX && part[strspn(part, allowed)] == '\0')
-		return 0;
-	return err_set(err, RPC_INVALID_ARGUMENT, "selinux_options.%s is malformed", what);
-}
-
-static int check_label(const Cri__SELinuxOption *options, struct err *err)
-{
-	if (check_label_part(options->user, "user", err) < 0 ||
-	    check_label_part(options->role, "role", err) < 0 ||
-	    check_label_part(options->type, "type", err) < 0)
-		return -1;
-	return check_label_part(options->level, "level", err);
-}
-
 int spec_security_check(const struct spec_input *input, struct err *err)
 {
 	const Cri__LinuxContainerSecurityContext *security =
@@ -108,7 +87,7 @@ int spec_security_check(const struct spec_input *input, struct err *err)
 	const char *name;
 	enum kind kind;
 
-	if (security && security->selinux_options && check_label(security->selinux_options, err) < 0)
+	if (security && selinux_check(security->selinux_options, err) < 0)
 		return -1;
 	if (apparmor_kind(security, &kind, &name, err) < 0)
 		return -1;
@@ -120,18 +99,17 @@ int spec_security_check(const struct spec_input *input, struct err *err)
 	return check_loaded(name, err);
 }
 
-static void set_label(struct spec_context *context, const Cri__SELinuxOption *options, json_t *process,
-		      json_t *linux_part)
+static void set_labels(const struct spec_input *input, json_t *process, json_t *linux_part)
 {
-	const char *user = str_empty(options->user) ? "system_u" : options->user;
-	const char *level = str_empty(options->level) ? "s0" : options->level;
+	const struct selinux_request request = { input->settings, input->pod_config, input->config,
+						 input->selinux_level };
+	struct selinux_labels labels CLEANUP(selinux_labels_done) = { 0 };
 
-	json_object_set_new(process, "selinuxLabel",
-			    spec_textf(context, "%s:%s:%s:%s", user,
-				       str_empty(options->role) ? "system_r" : options->role,
-				       str_empty(options->type) ? "container_t" : options->type, level));
-	json_object_set_new(linux_part, "mountLabel",
-			    spec_textf(context, "%s:object_r:container_file_t:%s", user, level));
+	selinux_labels(&request, &labels);
+	if (labels.process)
+		json_object_set_new(process, "selinuxLabel", json_string(labels.process));
+	if (labels.mount)
+		json_object_set_new(linux_part, "mountLabel", json_string(labels.mount));
 }
 
 int spec_security(struct spec_context *context, json_t *process, json_t *linux_part, struct err *err)
@@ -148,7 +126,7 @@ int spec_security(struct spec_context *context, json_t *process, json_t *linux_p
 		if (kind == UNCONFINED)
 			json_object_set_new(process, "apparmorProfile", json_string("unconfined"));
 	}
-	if (security && security->selinux_options && context->input->host->selinux && !context->privileged)
-		set_label(context, security->selinux_options, process, linux_part);
+	if (context->input->host->selinux)
+		set_labels(context->input, process, linux_part);
 	return 0;
 }

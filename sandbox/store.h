@@ -33,6 +33,7 @@ struct sandboxes {
 	struct cdi *cdi;
 	struct hooks *hooks;
 	struct notifier *notifier;
+	struct selinux_levels *selinux_levels;
 	struct spec_host host;
 	char *pause_path;
 	char *boot_id;

@@ -28,7 +28,7 @@ static void prepare(struct fixture *f, const char *runtime, struct box_container
 	f->rootfs = xasprintf("%s/rootfs", box.dir);
 	f->rootfs_fd = open(f->rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	f->handler = *handlers_find(box.handlers, runtime);
-	spec_host_read(&f->host);
+	spec_host_read(f->settings, &f->host);
 	box_container(&box, runtime, "[]", NULL, container);
 	f->input.rootfs = f->rootfs;
 	f->input.rootfs_fd = f->rootfs_fd;

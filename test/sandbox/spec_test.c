@@ -1,4 +1,6 @@
 /* config.json, field by field, and what is refused (rows 13-24 of the bad-input matrix). */
+#include <sys/xattr.h>
+
 #include "spec_fixture.h"
 
 static struct fixture f;
@@ -418,6 +420,42 @@ static void test_apparmor_and_selinux(void **state)
 	f.host.selinux = true;
 	CLEANUP(json_decrefp) json_t *labelled = fixture_build(&f);
 	assert_at(labelled, "process.selinuxLabel", "\"system_u:system_r:container_t:s0:c1,c2\"");
+	assert_at(labelled, "linux.mountLabel", "\"system_u:object_r:container_file_t:s0:c1,c2\"");
+	/* The pod's own level, unless it is asked for another; nothing for one that is as the host. */
+	f.security.selinux_options = NULL;
+	f.input.selinux_level = "s0:c7,c8";
+	CLEANUP(json_decrefp) json_t *inherited = fixture_build(&f);
+	assert_at(inherited, "process.selinuxLabel", "\"system_u:system_r:container_t:s0:c7,c8\"");
+	f.security.privileged = f.pod_security.privileged = true;
+	CLEANUP(json_decrefp) json_t *privileged = fixture_build(&f);
+	assert_at(privileged, "process.selinuxLabel", "");
+	assert_at(privileged, "linux.mountLabel", "");
+}
+
+static void test_selinux_relabel(void **state)
+{
+	CLEANUP(freep) char *volume = xasprintf("%s/volume", f.dir);
+	Cri__Mount mount = CRI__MOUNT__INIT, *mounts[] = { &mount };
+	static char target[] = "/data", etc[] = "/etc";
+	char label[256] = "";
+
+	(void)state;
+	assert_int_equal(mkdir(volume, 0755), 0);
+	mount.host_path = volume;
+	mount.container_path = target;
+	mount.selinux_relabel = true;
+	f.config.mounts = mounts;
+	f.config.n_mounts = 1;
+	f.input.selinux_level = "s0:c7,c8";
+	/* Without meaning where the host has no SELinux. */
+	CLEANUP(json_decrefp) json_t *plain = fixture_build(&f);
+	assert_int_equal(getxattr(volume, "security.selinux", label, sizeof(label)), -1);
+	f.host.selinux = true;
+	CLEANUP(json_decrefp) json_t *labelled = fixture_build(&f);
+	assert_true(getxattr(volume, "security.selinux", label, sizeof(label)) > 0);
+	assert_string_equal(label, "system_u:object_r:container_file_t:s0:c7,c8");
+	mount.host_path = etc;
+	fixture_refused(&f, RPC_INVALID_ARGUMENT, "/etc may not be relabelled");
 }
 
 static void test_exec_process(void **state)
@@ -460,12 +498,13 @@ static void test_exec_process(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_defaults),     TEST(test_command_rules),
-		TEST(test_environment),  TEST(test_working_directory),
-		TEST(test_security),     TEST(test_privileged),
-		TEST(test_seccomp),      TEST(test_namespaces),
-		TEST(test_annotations),  TEST(test_apparmor_and_selinux),
-		TEST(test_exec_process), TEST(test_user_namespace),
+		TEST(test_defaults),        TEST(test_command_rules),
+		TEST(test_environment),     TEST(test_working_directory),
+		TEST(test_security),        TEST(test_privileged),
+		TEST(test_seccomp),         TEST(test_namespaces),
+		TEST(test_annotations),     TEST(test_apparmor_and_selinux),
+		TEST(test_selinux_relabel), TEST(test_exec_process),
+		TEST(test_user_namespace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
