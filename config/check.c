@@ -40,6 +40,9 @@ struct check_report *check_host(const struct check_options *options)
 	check_storage(&check);
 	check_programs(&check);
 	check_network(&check);
+	check_registries(&check);
+	for (size_t i = 0; options->more && options->more[i]; i++)
+		options->more[i](&check);
 	return report;
 }
 

@@ -28,10 +28,14 @@ struct check_finding {
 	const char *mend; /* what to do about it, one line; "" when ok */
 };
 
+struct check; /* a report under construction (config/check_probe.h) */
+
 struct check_options {
 	const struct config *config;
 	const struct ctx *ctx; /* ends the programs that are run; may be NULL */
 	const char *root;      /* what stands before /proc and /sys; NULL: nothing. For tests */
+	/* Checks of floors above, last; NULL-terminated, may be NULL. */
+	void (*const *more)(struct check *check);
 };
 
 struct check_report;

@@ -28,11 +28,12 @@ void check_bad(struct check *check, enum check_status status, const char *name, 
 /* The text of a file below /proc or /sys without blanks at its end, malloc'd; NULL when it can't be read. */
 char *check_read(const struct check *check, const char *path);
 
-void check_kernel(struct check *check);   /* check_kernel.c */
-void check_process(struct check *check);  /* check_process.c */
-void check_cgroups(struct check *check);  /* check_cgroup.c */
-void check_storage(struct check *check);  /* check_storage.c */
-void check_programs(struct check *check); /* check_programs.c; after check_cgroups() */
-void check_network(struct check *check);  /* check_network.c */
+void check_kernel(struct check *check);     /* check_kernel.c */
+void check_process(struct check *check);    /* check_process.c */
+void check_cgroups(struct check *check);    /* check_cgroup.c */
+void check_storage(struct check *check);    /* check_storage.c */
+void check_programs(struct check *check);   /* check_programs.c; after check_cgroups() */
+void check_network(struct check *check);    /* check_network.c */
+void check_registries(struct check *check); /* check_registries.c */
 
 #endif

@@ -86,7 +86,8 @@ struct config_runtimes {             /* [crisp.runtime] */
 	struct config_strings cdi_spec_dirs;        /* a later one wins */
 	struct config_strings hooks_dir;            /* the same */
 	const char *timezone; /* "": the image's, "local": the host's, or a zone's name */
-	bool selinux;         /* labels where the host has SELinux */
+	const char *blockio_config_file, *rdt_config_file; /* always "" */
+	bool selinux;                                      /* labels where the host has SELinux */
 	bool hostnetwork_disable_selinux;
 	bool read_only; /* every container's root filesystem is */
 	bool device_ownership_from_security_context;

@@ -212,3 +212,8 @@ const char *rule_endpoint(const char *text)
 		       ? NULL
 		       : "is neither HOST:PORT nor an http:// or https:// URL";
 }
+
+const char *rule_no_classes(const char *text)
+{
+	return *text ? "is not done by crisp: it has no blockio and RDT classes" : NULL;
+}

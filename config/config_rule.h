@@ -26,6 +26,7 @@ config_rule rule_runtime_type;  /* "oci" */
 config_rule rule_metric_group;  /* a group of pod metrics, or "all" */
 config_rule rule_collector;     /* a metric's name */
 config_rule rule_cgroup;        /* an absolute path, or a slice's name */
+config_rule rule_no_classes;    /* nothing: crisp does not do blockio and RDT classes */
 config_rule rule_endpoint;      /* host:port, or an http or https URL */
 
 #endif

@@ -35,6 +35,11 @@ struct cdi *cdi_new(const struct config *config)
 	return cdi;
 }
 
+struct doc_set *cdi_docs(struct cdi *cdi)
+{
+	return doc_dirs_read(cdi->dirs);
+}
+
 struct cdi *cdi_free(struct cdi *cdi)
 {
 	if (cdi)

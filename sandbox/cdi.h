@@ -75,8 +75,11 @@ bool cdi_kind_valid(const char *kind);
 bool cdi_device_name_valid(const char *name);
 
 struct cdi;
+struct doc_set; /* sandbox/doc_dir.h */
 struct cdi *cdi_new(const struct config *config);
 struct cdi *cdi_free(struct cdi *cdi); /* accepts NULL, returns NULL */
+/* The files as they are now, also those that cannot be used; a reference. */
+struct doc_set *cdi_docs(struct cdi *cdi);
 
 /* The devices that a container asks for, each once, in order. INVALID_ARGUMENT when a name is malformed. */
 int cdi_requested(const Cri__ContainerConfig *config, struct strv *ret, struct err *err) MUST_CHECK;

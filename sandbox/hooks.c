@@ -39,6 +39,11 @@ struct hooks *hooks_new(const struct config *config)
 	return hooks;
 }
 
+struct doc_set *hooks_docs(struct hooks *hooks)
+{
+	return doc_dirs_read(hooks->dirs);
+}
+
 struct hooks *hooks_free(struct hooks *hooks)
 {
 	if (hooks)

@@ -35,8 +35,11 @@ void hooks_file_free(const struct hooks_file *file); /* accepts NULL */
 bool hooks_file_matches(const struct hooks_file *file, const struct hooks_facts *facts);
 
 struct hooks;
+struct doc_set; /* sandbox/doc_dir.h */
 struct hooks *hooks_new(const struct config *config);
 struct hooks *hooks_free(struct hooks *hooks); /* accepts NULL, returns NULL */
+/* The files as they are now, also those that cannot be used; a reference. */
+struct doc_set *hooks_docs(struct hooks *hooks);
 /* Adds what is for this container to an OCI "hooks" object. hooks may be NULL. Thread-safe. */
 void hooks_add(struct hooks *hooks, const struct hooks_facts *facts, json_t *oci_hooks);
 

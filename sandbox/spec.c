@@ -167,7 +167,7 @@ int spec_check(const struct spec_input *input, struct err *err)
 	    context_init(input, &context, err) < 0 || spec_process_check(input, err) < 0 ||
 	    spec_mounts_check(input, err) < 0 || spec_devices_check(input, err) < 0 ||
 	    spec_cdi_check(input, err) < 0 || spec_linux_check(input, err) < 0 ||
-	    spec_security_check(input, err) < 0)
+	    spec_security_check(input, err) < 0 || spec_classes_check(input, err) < 0)
 		return -1;
 	if (get_seccomp(&context, &program, err) < 0)
 		return -1;

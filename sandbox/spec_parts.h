@@ -71,6 +71,9 @@ int spec_linux(struct spec_context *context, json_t **ret, struct err *err) MUST
 int spec_cdi_check(const struct spec_input *input, struct err *err) MUST_CHECK;
 int spec_cdi(struct spec_context *context, struct spec_parts *parts, struct err *err) MUST_CHECK;
 
+/* spec_classes.c: refuses what asks for a class of block I/O or RDT. */
+int spec_classes_check(const struct spec_input *input, struct err *err) MUST_CHECK;
+
 /* spec_defaults.c: default_ulimits, timezone and read_only of the configuration. */
 int spec_defaults(struct spec_context *context, struct spec_parts *parts, struct err *err) MUST_CHECK;
 

@@ -7,11 +7,14 @@
 
 #include "base/clock.h"
 #include "config/check.h"
+#include "sandbox/host_check.h"
 #include "server/cmd.h"
 #include "server/options.h"
 
 /* For all programs it runs together; none of them should take a second. */
 #define PATIENCE (60 * NS_PER_SEC)
+
+static void (*const more[])(struct check *check) = { host_check, NULL };
 
 static int report(const struct config *config, bool json)
 {
@@ -20,7 +23,7 @@ static int report(const struct config *config, bool json)
 	struct ctx ctx;
 
 	ctx_init(&ctx, clock_deadline_in(PATIENCE));
-	report = check_host(&(struct check_options){ .config = config, .ctx = &ctx });
+	report = check_host(&(struct check_options){ .config = config, .ctx = &ctx, .more = more });
 	ctx_done(&ctx);
 	if (json)
 		check_print_json(report, &text);

@@ -44,8 +44,9 @@ static void load_config(struct host *host)
 		"[crisp]\nroot = \"%s/root/crisp\"\nrunroot = \"%s/run/crisp\"\n[crisp.runtime]\nconmon = "
 		"\"%s/bin/conmon\"\n[crisp.runtime.runtimes.crun]\nruntime_path = \"%s/bin/crun\"\n"
 		"[crisp.runtime.runtimes.runc]\nruntime_path = \"%s/bin/runc\"\n[crisp.network]\n"
-		"network_dir = \"%s/net.d\"\nplugin_dirs = [\"%s/none\", \"%s/plugins\"]\n",
-		path, path, path, path, path, path, path, path);
+		"network_dir = \"%s/net.d\"\nplugin_dirs = [\"%s/none\", \"%s/plugins\"]\n"
+		"[crisp.image]\nregistries_conf = \"%s/registries.conf\"\n",
+		path, path, path, path, path, path, path, path, path);
 	scratch_write(&host->scratch, "crisp.toml", text);
 	CLEANUP(freep) char *file = scratch_path(&host->scratch, "crisp.toml");
 	if (config_load(&(struct config_paths){ .file = file, .dropins = path }, &host->config, &err) < 0)
@@ -252,6 +253,17 @@ static void test_network_lacks(void **state UNUSED)
 	assert_null(check_find(without, "network.plugins"));
 }
 
+static void test_registries(void **state UNUSED)
+{
+	CLEANUP(host_done) struct host host = host_new();
+
+	expect(&host, "image.registries", CHECK_OK, "%s/registries.conf");
+	scratch_write(&host.scratch, "registries.conf", "[[registry]\n");
+	CLEANUP(check_freep) struct check_report *report = run(&host);
+	assert_int_equal(check_find(report, "image.registries")->status, CHECK_FAIL);
+	assert_non_null(strstr(check_find(report, "image.registries")->seen, "/registries.conf:1"));
+}
+
 /* What the real kernel says is not ours to know; but the trial must leave nothing, and the findings must be
  * there. */
 static void test_real_probes(void **state UNUSED)
@@ -324,7 +336,8 @@ int main(void)
 		cmocka_unit_test(test_good_host),     cmocka_unit_test(test_kernel_lacks),
 		cmocka_unit_test(test_cgroup_modes),  cmocka_unit_test(test_old_crun_on_hybrid),
 		cmocka_unit_test(test_programs_lack), cmocka_unit_test(test_network_lacks),
-		cmocka_unit_test(test_real_probes),   cmocka_unit_test(test_output),
+		cmocka_unit_test(test_registries),    cmocka_unit_test(test_real_probes),
+		cmocka_unit_test(test_output),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -449,13 +449,44 @@ static void test_selinux_relabel(void **state)
 	f.input.selinux_level = "s0:c7,c8";
 	/* Without meaning where the host has no SELinux. */
 	CLEANUP(json_decrefp) json_t *plain = fixture_build(&f);
+	assert_non_null(plain);
 	assert_int_equal(getxattr(volume, "security.selinux", label, sizeof(label)), -1);
 	f.host.selinux = true;
 	CLEANUP(json_decrefp) json_t *labelled = fixture_build(&f);
+	assert_non_null(labelled);
 	assert_true(getxattr(volume, "security.selinux", label, sizeof(label)) > 0);
 	assert_string_equal(label, "system_u:object_r:container_file_t:s0:c7,c8");
 	mount.host_path = etc;
 	fixture_refused(&f, RPC_INVALID_ARGUMENT, "/etc may not be relabelled");
+}
+
+/* Asking for what is not done is answered, not ignored. */
+static void test_classes(void **state)
+{
+	static char blockio[] = "blockio.resources.beta.kubernetes.io/container.ctr",
+		    other[] = "blockio.resources.beta.kubernetes.io/container.other",
+		    rdt[] = "io.kubernetes.cri.rdt-class", name[] = "ctr", gold[] = "gold";
+	Cri__PodSandboxConfig__AnnotationsEntry of_pod = CRI__POD_SANDBOX_CONFIG__ANNOTATIONS_ENTRY__INIT,
+						*of_pods[] = { &of_pod };
+	Cri__ContainerConfig__AnnotationsEntry own = CRI__CONTAINER_CONFIG__ANNOTATIONS_ENTRY__INIT,
+					       *owns[] = { &own };
+
+	(void)state;
+	f.metadata.name = name;
+	f.pod.annotations = of_pods;
+	f.pod.n_annotations = 1;
+	of_pod.key = other;
+	of_pod.value = gold;
+	CLEANUP(json_decrefp) json_t *spec = fixture_build(&f);
+	assert_non_null(spec);
+	of_pod.key = blockio;
+	fixture_refused(&f, RPC_FAILED_PRECONDITION, "blockio class \"gold\"");
+	f.pod.n_annotations = 0;
+	f.config.annotations = owns;
+	f.config.n_annotations = 1;
+	own.key = rdt;
+	own.value = gold;
+	fixture_refused(&f, RPC_FAILED_PRECONDITION, "RDT class \"gold\"");
 }
 
 static void test_exec_process(void **state)
@@ -503,8 +534,8 @@ int main(void)
 		TEST(test_security),        TEST(test_privileged),
 		TEST(test_seccomp),         TEST(test_namespaces),
 		TEST(test_annotations),     TEST(test_apparmor_and_selinux),
-		TEST(test_selinux_relabel), TEST(test_exec_process),
-		TEST(test_user_namespace),
+		TEST(test_selinux_relabel), TEST(test_classes),
+		TEST(test_exec_process),    TEST(test_user_namespace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
