@@ -290,30 +290,101 @@ static int read_all(int fd, struct str *text)
 	return got < 0 ? -1 : 0;
 }
 
-int conflist_read(int dir, const char *name, const struct conflist **ret, char **ret_warning, struct err *err)
+/* What names programs that run as root is root's to write. */
+static int check_writers(const char *name, const struct stat *st, struct err *err)
 {
-	CLEANUP(str_done) struct str text = STR_LIMIT(CONFLIST_MAX + 32768);
+	if (st->st_mode & S_IWOTH)
+		return err_set(err, RPC_PERMISSION_DENIED, "%s: anybody may write to it", name);
+	if (st->st_mode & S_IWGRP && st->st_gid != 0)
+		return err_set(err, RPC_PERMISSION_DENIED, "%s: its group (%u) may write to it", name,
+			       (unsigned int)st->st_gid);
+	return 0;
+}
+
+/* The warning is set when there is none yet. */
+static int read_trusted(int dir, const char *name, struct str *text, char **warning, struct err *err)
+{
 	CLEANUP(fd_closep) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
 
-	*ret_warning = NULL;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_errno(err, "%s", name);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, RPC_INVALID_ARGUMENT, "%s: not a regular file", name);
 	if (st.st_size > CONFLIST_MAX)
 		return err_set(err, RPC_INVALID_ARGUMENT, "%s: longer than %d bytes", name, CONFLIST_MAX);
-	/* It names programs that run as root. */
-	if (st.st_mode & S_IWOTH)
-		return err_set(err, RPC_PERMISSION_DENIED, "%s: anybody may write to it", name);
-	if (st.st_mode & S_IWGRP && st.st_gid != 0)
-		return err_set(err, RPC_PERMISSION_DENIED, "%s: its group (%u) may write to it", name,
-			       (unsigned int)st.st_gid);
-	if (read_all(fd, &text) < 0)
-		return err_errno(err, "%s", name);
-	if (conflist_parse(name, str_get(&text), text.len, ret, err) < 0)
+	if (check_writers(name, &st, err) < 0)
 		return -1;
-	if (st.st_uid != 0 && st.st_uid != geteuid())
-		*ret_warning = xasprintf("%s: its owner (%u) may write to it", name, (unsigned int)st.st_uid);
+	if (read_all(fd, text) < 0)
+		return err_errno(err, "%s", name);
+	if (st.st_uid != 0 && st.st_uid != geteuid() && !*warning)
+		*warning = xasprintf("%s: its owner (%u) may write to it", name, (unsigned int)st.st_uid);
+	return 0;
+}
+
+static int add_file(int folder, const char *name, json_t *plugins, char **warning, struct err *err)
+{
+	CLEANUP(str_done) struct str text = STR_LIMIT(CONFLIST_MAX + 32768);
+	json_t *plugin = NULL;
+
+	if (read_trusted(folder, name, &text, warning, err) < 0 ||
+	    json_parse(str_get(&text), text.len, CONFLIST_MAX, &plugin, err) < 0)
+		return -1;
+	json_array_append_new(plugins, plugin);
+	return 0;
+}
+
+/*
+ * A list gets the plugins of the .conf files in the folder NETWORK beside it, in the order of their names,
+ * after its own (libcni 1.3), unless it says loadOnlyInlinedPlugins. *ret stays NULL when there are none.
+ */
+static int add_folder(int dir, const struct str *text, char **ret, char **warning, struct err *err)
+{
+	CLEANUP(json_decrefp) json_t *list = NULL;
+	CLEANUP(strv_done) struct strv names = STRV_INIT;
+	struct err ignored;
+
+	/* What is no JSON is told by who parses it for good. */
+	if (json_parse(str_get(text), text->len, CONFLIST_MAX, &list, &ignored) < 0)
+		return 0;
+	const char *network = json_string_value(json_object_get(list, "name"));
+	json_t *plugins = json_object_get(list, "plugins");
+	if (json_object_get(list, "type") || json_is_true(json_object_get(list, "loadOnlyInlinedPlugins")) ||
+	    !network || !is_name(network) || (plugins && !json_is_array(plugins)))
+		return 0;
+	CLEANUP(fd_closep) int folder = openat(dir, network, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	if (folder < 0)
+		return 0;
+	if (fstat(folder, &st) < 0)
+		return err_errno(err, "%s", network);
+	if (check_writers(network, &st, err) < 0 || dir_list(folder, ".", &names, err) < 0)
+		return -1;
+	if (!plugins)
+		json_object_set_new(list, "plugins", plugins = json_array());
+	size_t before = json_array_size(plugins);
+	for (size_t i = 0; i < names.len && i < CONFLIST_PLUGINS_MAX; i++)
+		if (names.items[i][0] != '.' && str_has_suffix(names.items[i], ".conf") &&
+		    add_file(folder, names.items[i], plugins, warning, err) < 0)
+			return err_prefix(err, "%s", network);
+	if (json_array_size(plugins) > before)
+		*ret = json_text(list);
+	return 0;
+}
+
+int conflist_read(int dir, const char *name, const struct conflist **ret, char **ret_warning, struct err *err)
+{
+	CLEANUP(str_done) struct str text = STR_LIMIT(CONFLIST_MAX + 32768);
+	CLEANUP(freep) char *warning = NULL;
+	CLEANUP(freep) char *whole = NULL;
+
+	*ret_warning = NULL;
+	if (read_trusted(dir, name, &text, &warning, err) < 0 ||
+	    add_folder(dir, &text, &whole, &warning, err) < 0)
+		return -1;
+	if (conflist_parse(name, whole ? whole : str_get(&text), whole ? strlen(whole) : text.len, ret, err) <
+	    0)
+		return -1;
+	*ret_warning = TAKE(warning);
 	return 0;
 }

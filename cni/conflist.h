@@ -59,8 +59,9 @@ const struct conflist *conflist_at_version(const struct conflist *list, const ch
 
 /* True for the names of files that are read: *.conflist, *.conf, *.json, not hidden. */
 bool conflist_is_file_name(const char *name);
-/* Reads dir/name (links are followed: installers link) and parses it. PERMISSION_DENIED when anybody or a
- * group but root's may write to the file. *ret_warning is malloc'd or NULL: somebody else than root owns it.
+/* Reads dir/name (links are followed: installers link), with the plugins of the folder dir/NETWORK, and
+ * parses it. PERMISSION_DENIED when anybody or a group but root's may write to the file. *ret_warning is
+ * malloc'd or NULL: somebody else than root owns it.
  */
 int conflist_read(int dir, const char *name, const struct conflist **ret, char **ret_warning,
 		  struct err *err) MUST_CHECK;

@@ -3,7 +3,14 @@
  * network may hold addresses, ports and interfaces for a pod that nobody knows. They are released once what
  * is on disk has been read. What counts as a pod here: those in the store, leftovers (which release what they
  * have themselves) and pods in quarantine, which may still run.
+ *
+ * Then the plugins are asked (CHECK) whether the pods that were there before the start still have the network
+ * they were given: nobody watched meanwhile, and a firewall that was reloaded or an interface that was
+ * removed is told by nothing else. What they say is logged and shown by the pod's verbose status; the pod is
+ * left as it is.
  */
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "sandbox/store.h"
@@ -34,10 +41,43 @@ static void try_again_later(struct sandboxes *sandboxes)
 	lock_drop(&sandboxes->lock);
 }
 
+static void check_pod(struct pod *pod, const struct ctx *ctx)
+{
+	CLEANUP(arena_freep) struct arena *arena = arena_new(0);
+	struct network_pod network;
+	struct err err, over;
+
+	/* Inside the gate nobody takes the network away under the plugins' eyes. */
+	if (pod_host_network(pod) || gate_enter(&pod->gate, ctx, "network check", &err) < 0)
+		return;
+	pod_network(pod, arena, &network);
+	int failed = pod_ready(pod) ? network_check(pod->owner->network, ctx, &network, &err) : 0;
+	gate_leave(&pod->gate);
+	if (!failed || ctx_check(ctx, "network check", &over) < 0)
+		return;
+	log_warn("pod sandbox %s: its network is not as it was made: %s", pod->id, err.text);
+	lock_take(&pod->lock);
+	free(pod->network_problem);
+	pod->network_problem = xstrdup(err.text);
+	lock_drop(&pod->lock);
+}
+
+static void check_pods(struct sandboxes *sandboxes, struct pod **pods)
+{
+	struct ctx ctx;
+
+	ctx_init(&ctx, clock_deadline_in(patience));
+	for (size_t i = 0; pods[i] && !atomic_load(&sandboxes->ending); i++)
+		check_pod(pods[i], &ctx);
+	ctx_done(&ctx);
+}
+
 static void release(void *data)
 {
 	struct sandboxes *sandboxes = data;
 	CLEANUP(strv_done) struct strv ids = STRV_INIT;
+	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
+	bool first = !atomic_exchange(&sandboxes->checked, true);
 	struct ctx ctx;
 	struct err err;
 
@@ -45,6 +85,8 @@ static void release(void *data)
 	ctx_init(&ctx, clock_deadline_in(patience));
 	int failed = network_gc(sandboxes->network, &ctx, &ids, &err);
 	ctx_done(&ctx);
+	if (first)
+		check_pods(sandboxes, pods);
 	if (!failed)
 		return;
 	log_warn(

@@ -105,6 +105,7 @@ struct pod *pod_unref(struct pod *pod)
 	net_meter_done(&pod->net);
 	process_done(&pod->pause);
 	strv_done(&pod->ips);
+	free(pod->network_problem);
 	gate_done(&pod->gate);
 	lock_done(&pod->lock);
 	free(pod->identity);

@@ -70,6 +70,7 @@ struct pod {
 	struct process pause;
 	struct watch *watch;
 	struct strv ips;
+	char *network_problem; /* what a plugin's CHECK said after a restart; NULL: nothing */
 	/* The request's, then as last updated; changed inside the gate only. NULL: none. */
 	const Cri__LinuxContainerResources *overhead, *resources;
 	struct arena *resources_arena; /* holds both once updated */

@@ -76,11 +76,14 @@ static char *info_text(struct pod *pod, struct arena *arena)
 
 	lock_take(&pod->lock);
 	pid_t pid = pod->pause.pidfd >= 0 ? pod->pause.pid : 0;
+	const char *problem = pod->network_problem ? arena_strdup(arena, pod->network_problem) : NULL;
 	lock_drop(&pod->lock);
 	json_object_set_new(info, "pid", json_integer(pid));
 	json_object_set_new(info, "cgroupPath", json_string(pod->cgroup_path));
 	json_object_set_new(info, "namespaces", json_string(pod->ns_dir));
 	json_object_set_new(info, "runtimeHandler", json_string(pod->handler ? pod->handler->name : ""));
+	if (problem)
+		json_object_set_new(info, "networkProblem", json_string(problem));
 	json_object_set_new(info, "config", message_to_json(&pod_resources_config(pod, arena)->base, 0));
 	text = json_text(info);
 	return arena_strdup(arena, text);

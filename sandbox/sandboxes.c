@@ -244,6 +244,7 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 
 void sandboxes_cancel(struct sandboxes *sandboxes)
 {
+	atomic_store(&sandboxes->ending, true);
 	flights_cancel(sandboxes->flights);
 }
 

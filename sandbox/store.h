@@ -6,6 +6,8 @@
 #ifndef SANDBOX_STORE_H
 #define SANDBOX_STORE_H
 
+#include <stdatomic.h>
+
 #include "base/flight.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -52,6 +54,8 @@ struct sandboxes {
 	struct cond leftovers_changed;
 	struct strv strays_told; /* ids of what has no record and runs (strays.c) */
 	struct map leftovers;    /* struct leftover (leftovers.c) by the object's id; owned */
+	atomic_bool ending;      /* sandboxes_cancel() was called */
+	atomic_bool checked;     /* the pods' networks, once after the start */
 	int64_t attachments_due, attachments_delay; /* clock_mono() ns; ns (attachments.c) */
 };
 

@@ -216,6 +216,16 @@ silent() {
 	is "$(in_container "$two" cat /proc/sys/kernel/shm_rmid_forced)" 0
 }
 
+@test "CVE-2022-0532: sysctls of a namespace that is the host's leave the host as it is" {
+	local range host_ipc
+	range=$(cat /proc/sys/net/ipv4/ip_local_port_range)
+	host_ipc=$(cat /proc/sys/kernel/shm_rmid_forced)
+	run run_pod netless '.linux.sysctls = {"net.ipv4.ip_local_port_range": "1024 1099"} | .linux.security_context.namespace_options.network = 2 | del(.hostname)'
+	run run_pod shared ".linux.sysctls = {\"kernel.shm_rmid_forced\": \"$((1 - host_ipc))\"} | .linux.security_context.namespace_options.ipc = 2"
+	is "$(cat /proc/sys/net/ipv4/ip_local_port_range)" "$range"
+	is "$(cat /proc/sys/kernel/shm_rmid_forced)" "$host_ipc"
+}
+
 # limit_of POD FILE: of the memory or cpu hierarchy, from the pod's own cgroup.
 limit_of() {
 	cat "/sys/fs/cgroup/${2%%.*}$(crictl inspectp "$1" | jq -r .info.cgroupPath)/$2"

@@ -185,6 +185,14 @@ pid_of() {
 	is "$(in_container "$container" id -u)" 0
 }
 
+@test "CVE-2025-47291: a container of a pod with a user namespace is below its pod's cgroup" {
+	only_crisp
+	local pod id
+	pod=$(run_mapped inside)
+	id=$(run_container "$pod" inside one "$CONTAINER_FILTER")
+	like "$(cat "/proc/$(pid_of "$id")/cgroup")" "$(crictl inspectp "$pod" | jq -r .info.cgroupPath)/[^/]*$id"
+}
+
 @test "[9] bad mappings, and containers that want others than their pod" {
 	local pod json
 	only_crisp

@@ -64,7 +64,7 @@ layers_on_disk() {
 	is "$(grep -c image-mounts /proc/self/mountinfo || true)" 0
 }
 
-@test "[18] what is no image, no path, or leads out: refused, with the word that the kubelet knows" {
+@test "[18] CVE-2021-25741: what is no image, no path, or leads out: refused, with the word that the kubelet knows" {
 	only_crisp
 	local sub
 	request() { # MOUNT: the JSON of a CreateContainer

@@ -41,6 +41,7 @@ teardown() {
 remove_networks() {
 	local link
 	find /etc/cni/net.d -type f ! -name 10-bench.conflist -delete
+	find /etc/cni/net.d -mindepth 1 -type d -empty -delete
 	install_cni
 	within 10 network_is crisp-it
 	for link in net-a0 net-b0 net-m0; do ip link del "$link" 2>/dev/null || true; done
@@ -163,7 +164,7 @@ silent() {
 }
 
 fake_calls() { # without those that come in the background
-	{ grep -vE '^(STATUS|VERSION|GC)' "$WORK/fake.calls" || true; } | cut -d' ' -f1 | tr '\n' ' '
+	{ grep -vE '^(STATUS|VERSION|GC|CHECK)' "$WORK/fake.calls" || true; } | cut -d' ' -f1 | tr '\n' ' '
 }
 
 run_request() { # FILE: the JSON of a RunPodSandbox request
@@ -223,6 +224,18 @@ refused_pod() {
 	crictl stopp "$pod" >/dev/null
 	crictl stopp "$other" >/dev/null
 	unlike "$(iptables-save -t nat; ip6tables-save -t nat)" '1808[123]' "rules"
+}
+
+@test "CVE-2019-9946: a host port's rules come after those that were there, and take only what is for this host" {
+	local pod rules
+	network 05-a.conflist net-a 1.0.0 "$(bridge net-a0 10.77.0.0/24)" "$portmap"
+	iptables -t nat -I PREROUTING -p tcp --dport 18081 -m comment --comment services -j RETURN
+	pod=$(run_pod late '.port_mappings = [{container_port: 80, host_port: 18081}]')
+	rules=$(iptables -t nat -S PREROUTING | grep -nE 'services|HOSTPORT')
+	iptables -t nat -D PREROUTING -p tcp --dport 18081 -m comment --comment services -j RETURN
+	like "$rules" 'services.*HOSTPORT'
+	like "$(iptables -t nat -S PREROUTING | grep HOSTPORT)" '--dst-type LOCAL'
+	crictl stopp "$pod" >/dev/null
 }
 
 @test "host ports for SCTP" {
@@ -319,7 +332,7 @@ router_advertisement() {
 		send($s, $ra, 0, Socket::pack_sockaddr_in6(0, Socket::inet_pton(Socket::AF_INET6, "ff02::1"), $index)) or die "send: $!";'
 }
 
-@test "a pod's router advertisements are taken by none but who asked for it" {
+@test "CVE-2020-10749: a pod's router advertisements are taken by none but who asked for it" {
 	local rogue victim willing
 	# Not masqueraded: the bridge plugin cannot take back the rules of a pod with an address that it did not give.
 	network 05-a.conflist net-a 1.0.0 "$(bridge net-a0 10.77.0.0/24 fd00:77::/64 | jq -c '.ipMasq = false')"
@@ -363,7 +376,7 @@ router_advertisement() {
 	is "$(ip -o link show type veth | wc -l)" 0
 }
 
-@test "[29] no configuration, half a file, a broken one: told within 5 s, and what was good stays in use" {
+@test "[29 45] CVE-2021-20206: no configuration, half a file, a broken one: told within 5 s, and what was good stays in use" {
 	local pod
 	rm /etc/cni/net.d/10-bench.conflist
 	within 5 network_says 'false: no CNI configuration in /etc/cni/net.d'
@@ -555,6 +568,51 @@ nudged_network_says() {
 	[ ! -e "$results/net-a-$stranger-eth0" ]
 	is "$(jq -c '.["cni.dev/valid-attachments"]' "$WORK/fake.stdin.GC")" "[{\"containerID\":\"$pod\",\"ifname\":\"eth0\"}]"
 	is "$(pod_field "$pod" .state)" SANDBOX_READY
+}
+
+@test "after a restart CHECK asks whether a pod still has its network; what is amiss is told, and the pod left alone" {
+	local pod other
+	network 05-a.conflist net-a 1.0.0 "$fake"
+	pod=$(run_pod flushed)
+	stop_server KILL
+	: >"$WORK/fake.calls"
+	printf '%s\n' 'echo "{\"cniVersion\":\"1.0.0\",\"code\":7,\"msg\":\"rules are gone\"}"; exit 1' >"$WORK/fake.CHECK"
+	start_server
+	amiss() { crictl inspectp "$pod" | jq -e '.info.networkProblem // "" | test("CHECK: rules are gone")' >/dev/null; }
+	within 20 amiss
+	is "$(grep -c CHECK "$WORK/fake.calls")" 1
+	is "$(jq -c '.prevResult.ips[0].address' "$WORK/fake.stdin.CHECK")" '"10.77.0.5/24"'
+	grep -q "its network is not as it was made: .*rules are gone" "$SERVER_LOG"
+	is "$(pod_field "$pod" .state)" SANDBOX_READY
+	rm "$WORK/fake.CHECK"
+	crictl rmp -f "$pod" >/dev/null
+	# The real plugins find nothing amiss; the last of the list has been asked, so those before it were content.
+	printf 'jq -c .prevResult <<<"$conf"\nexit 0\n' >"$WORK/fake.ADD"
+	network 05-a.conflist net-b 1.0.0 "$(bridge net-b0 10.78.0.0/24)" "$portmap" "$fake"
+	other=$(run_pod sound '.port_mappings = [{container_port: 80, host_port: 18081}]')
+	stop_server KILL
+	: >"$WORK/fake.calls"
+	start_server
+	last_was_asked() { grep -q CHECK "$WORK/fake.calls"; }
+	within 20 last_was_asked
+	is "$(crictl inspectp "$other" | jq -r '.info.networkProblem // "none"')" none
+}
+
+@test "plugins of the folder named as the network come after the list's own, unless it says not to" {
+	local pod
+	mkdir /etc/cni/net.d/net-a
+	printf '%s\n' "$portmap" >/etc/cni/net.d/net-a/10-portmap.conf
+	printf '{"type": "no-such-plugin"}\n' >/etc/cni/net.d/net-a/20-other.json
+	network 05-a.conflist net-a 1.0.0 "$(bridge net-a0 10.77.0.0/24)"
+	plugins_are() { [ "$(network_info | jq -c '.files[0].plugins')" = "$1" ]; }
+	within 10 plugins_are '["bridge","portmap"]'
+	pod=$(run_pod mapped '.port_mappings = [{container_port: 80, host_port: 18081}]')
+	like "$(iptables-save -t nat)" 'dport 18081 .*DNAT'
+	crictl rmp -f "$pod" >/dev/null
+	jq -c '.loadOnlyInlinedPlugins = true' /etc/cni/net.d/05-a.conflist >"$BATS_TEST_TMPDIR/alone"
+	cp "$BATS_TEST_TMPDIR/alone" /etc/cni/net.d/05-a.conflist
+	within 10 plugins_are '["bridge"]'
+	rm -r /etc/cni/net.d/net-a
 }
 
 @test "nothing is left behind" { census_is_clean; }

@@ -66,7 +66,7 @@ teardown() { after_test; }
 		"$(pod_request '.config.port_mappings = [{container_port: 80, host_port: 8080}, {container_port: 81, host_port: 8080}]')"
 }
 
-@test "[6] RunPodSandbox: a host IP of another host" {
+@test "[6] CVE-2025-67499: RunPodSandbox with a host IP of another host" {
 	only_crisp
 	local ip
 	for ip in 192.0.2.7 224.0.0.1 2001:db8::7; do
@@ -77,7 +77,7 @@ teardown() { after_test; }
 	run_pod own '.port_mappings = [{container_port: 80, host_port: 18082, host_ip: "127.0.0.1"}]' >/dev/null
 }
 
-@test "[7] RunPodSandbox: a log directory that is a link, or leads over one that anybody may have placed" {
+@test "[7] CVE-2025-0750: RunPodSandbox with a log directory that is a link, or leads over one that anybody may have placed" {
 	only_crisp
 	local link=$BATS_TEST_TMPDIR/link shared
 	mkdir "$BATS_TEST_TMPDIR/real"
@@ -92,7 +92,7 @@ teardown() { after_test; }
 	run_pod moved ".log_directory = \"$link/pod\"" >/dev/null
 }
 
-@test "[4 5 7 8] RunPodSandbox: bad DNS, sysctls, log directory and cgroup parent" {
+@test "[4 5 7 8] CVE-2022-0811: RunPodSandbox with bad DNS, sysctls, log directory and cgroup parent" {
 	local change
 	for change in '.dns_config = {servers: ["10.0.0.1\nsearch evil"]}' '.dns_config = {searches: ["a\nb"]}' \
 		'.dns_config = {options: [("a" * 1000000)]}' '.linux.sysctls = {"net.ipv4/../../kernel.shmmax": "1"}' \
@@ -133,7 +133,7 @@ teardown() { after_test; }
 	nothing_made
 }
 
-@test "[25] CreateContainer: a log path that leads elsewhere or is no file" {
+@test "[25] CVE-2025-0750 CVE-2026-53489: CreateContainer with a log path that leads elsewhere or is no file" {
 	only_crisp
 	local pod path logs=$BATS_TEST_TMPDIR/logs
 	pod=$(run_pod box)

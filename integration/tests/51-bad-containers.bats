@@ -85,6 +85,9 @@ push_hostile() {
 	mkfifo "$roots/fifo/etc/passwd"
 	hostile fifo "{$path, \"User\": \"www-data\"}" "$roots/fifo"
 	hostile folder "{$path, \"User\": \"www-data\"}" "$roots/folder"
+	mkdir -p "$roots/group/etc"
+	mkfifo "$roots/group/etc/group"
+	hostile group "{$path, \"User\": \"www-data\"}" "$roots/group"
 	ln -s /proc/kcore "$roots/device/etc/passwd"
 	hostile kcore "{$path, \"User\": \"www-data\"}" "$roots/device"
 	mkdir -p "$roots/line/etc"
@@ -119,7 +122,7 @@ with_image() {
 	each InvalidArgument "$(security '.run_as_group = {value: 5}')" "$(security '.run_as_group = {value: 0}')"
 }
 
-@test "[11] users out of range, of the request and of the image" {
+@test "[11] CVE-2024-40635 CVE-2026-46680: users out of range, of the request and of the image" {
 	only_crisp
 	local id n
 	for id in -1 2147483648 4294967296 9223372036854775807 -9223372036854775808; do
@@ -136,7 +139,7 @@ with_image() {
 	done
 }
 
-@test "[12] user names that are none" {
+@test "[12] CVE-2022-4318: user names that are none" {
 	only_crisp
 	local name
 	for name in 'a\nroot:x:0:0' 'a:b' 'a\u0000b' 'a\tb' +0 0x0 4294967296 no-such-user 'a b' "$(long 300 a)" "$(long 1000000 a)"; do
@@ -189,7 +192,7 @@ with_image() {
 		'.config.mounts = [{host_path: "/tmp", container_path: "/data", propagation: 9}]'
 }
 
-@test "[16] a mount's target that is a link of the image stays inside" {
+@test "[16] CVE-2024-9341 CVE-2024-45310: a mount's target that is a link of the image stays inside" {
 	only_crisp
 	local request
 	crictl pull "$HOSTILE/bad/links:1" >/dev/null
@@ -231,7 +234,7 @@ with_image() {
 	is "$(in_container "$container" env | grep -E "NOVALUE|GOOD|\*|^=" | xargs)" "GOOD=1"
 }
 
-@test "[22] a working directory that leads elsewhere" {
+@test "[22] CVE-2024-21626 CVE-2026-55686: a working directory that leads elsewhere" {
 	only_crisp
 	each InvalidArgument '.config.working_dir = "relative"' ".config.working_dir = \"/$(long 8192 a)\"" '.config.working_dir = "/a\u0000"'
 	local path
@@ -267,7 +270,7 @@ with_image() {
 	is "$(container_field "$container" .resources.linux.cpuShares)" 300
 }
 
-@test "[24] annotations for the runtime reach it only when they are listed, exactly" {
+@test "[24] CVE-2023-6476 CVE-2024-3154: annotations for the runtime reach it only when they are listed, exactly" {
 	only_crisp
 	local container annotations
 	annotations='{"run.oci.systemd.subgroup": "x", "org.systemd.property.TimeoutStopUSec": "1", "io.kubernetes.cri-o.Devices": "/dev/kmsg",
@@ -279,7 +282,7 @@ with_image() {
 	is "$(container_field "$container" '.annotations["run.oci.handler"]')" wasm # as the client set it
 }
 
-@test "[30] ExecSync: 64 MiB of output are cut to what fits into an answer of 16 MiB" {
+@test "[30] CVE-2022-1708 CVE-2022-31030: ExecSync of 64 MiB of output are cut to what fits into an answer of 16 MiB" {
 	only_crisp
 	local container script out
 	container=$(run_container "$POD" box one)
@@ -292,7 +295,7 @@ with_image() {
 	done
 }
 
-@test "[36] an image's volumes that lead upwards or through a link make nothing on the host" {
+@test "[36] CVE-2022-23648: an image's volumes that lead upwards or through a link make nothing on the host" {
 	only_crisp
 	local name
 	for name in links up; do
@@ -302,10 +305,10 @@ with_image() {
 	done
 }
 
-@test "[39] a passwd file that is a FIFO, a folder, a link to a device, or one long line: an error, soon" {
+@test "[39] CVE-2025-4437 CVE-2026-47262: a passwd or group file that is a FIFO, a folder, a link to a device, or one long line: an error, soon" {
 	only_crisp
 	local name begin
-	for name in fifo folder kcore line; do
+	for name in fifo folder kcore line group; do
 		crictl pull "$HOSTILE/bad/$name:1" >/dev/null
 		remember
 		begin=$(now_ms)
@@ -314,7 +317,7 @@ with_image() {
 	done
 }
 
-@test "[40] /dev, /proc or /sys of the image are links: refused, or without harm" {
+@test "[40] CVE-2024-5154 CVE-2026-41579 CVE-2023-27561: /dev, /proc or /sys of the image are links: refused, or without harm" {
 	only_crisp
 	local name container
 	for name in dev proc; do

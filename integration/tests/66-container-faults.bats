@@ -255,7 +255,7 @@ exec_request() { # ID SECONDS ARGUMENT...
 	like "$(rpc_text)" "absent.*no-such-runtime"
 }
 
-@test "[13] commands that leave a child behind which holds their output: 100 are answered, the children go with the container" {
+@test "[13] CVE-2026-53495: commands that leave a child behind which holds their output: 100 are answered, the children go with the container" {
 	only_crisp
 	local container before
 	container=$(run_container "$POD" here one)

@@ -248,6 +248,53 @@ static void test_read(void **state)
 	assert_int_equal(tree_remove(tmp, root + strlen("/tmp/"), &err), 0);
 }
 
+/* libcni 1.3: plugins of the folder named as the network. */
+static void test_folder(void **state)
+{
+	static const char
+		text[] = "{\"name\":\"net\",\"cniVersion\":\"1.0.0\",\"plugins\":[{\"type\":\"x\"}]}",
+		alone[] = "{\"name\":\"net\",\"loadOnlyInlinedPlugins\":true,\"plugins\":[{\"type\":\"x\"}]}",
+		none[] = "{\"name\":\"net\",\"cniVersion\":\"1.0.0\"}", y[] = "{\"type\":\"y\"}",
+		z[] = "{\"type\":\"z\"}";
+	char root[] = "/tmp/crisp-conflist-XXXXXX";
+	CLEANUP(conflist_unrefp) const struct conflist *list = NULL;
+	CLEANUP(freep) char *warning = NULL;
+	struct err err;
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	CLEANUP(fd_closep) int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(file_replace_volatile(dir, "a.conflist", text, strlen(text), 0644, &err), 0);
+	assert_int_equal(file_replace_volatile(dir, "alone.conflist", alone, strlen(alone), 0644, &err), 0);
+	assert_int_equal(file_replace_volatile(dir, "none.conflist", none, strlen(none), 0644, &err), 0);
+	assert_int_equal(conflist_read(dir, "none.conflist", &list, &warning, &err), -1);
+	assert_int_equal(mkdirat(dir, "net", 0700), 0);
+	CLEANUP(fd_closep) int folder = openat(dir, "net", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(file_replace_volatile(folder, "2.conf", z, strlen(z), 0644, &err), 0);
+	assert_int_equal(file_replace_volatile(folder, "1.conf", y, strlen(y), 0644, &err), 0);
+	assert_int_equal(file_replace_volatile(folder, "3.json", "{", 1, 0644, &err), 0);
+	assert_int_equal(conflist_read(dir, "a.conflist", &list, &warning, &err), 0);
+	assert_int_equal(list->plugins_len, 3);
+	assert_string_equal(list->plugins[1].type, "y");
+	assert_string_equal(list->plugins[2].type, "z");
+	list = conflist_unref(list);
+	assert_int_equal(conflist_read(dir, "none.conflist", &list, &warning, &err), 0);
+	assert_int_equal(list->plugins_len, 2);
+	list = conflist_unref(list);
+	assert_int_equal(conflist_read(dir, "alone.conflist", &list, &warning, &err), 0);
+	assert_int_equal(list->plugins_len, 1);
+	list = conflist_unref(list);
+	assert_int_equal(file_replace_volatile(folder, "3.conf", "{", 1, 0644, &err), 0);
+	assert_int_equal(conflist_read(dir, "a.conflist", &list, &warning, &err), -1);
+	assert_non_null(strstr(err.text, "net"));
+	assert_int_equal(unlinkat(folder, "3.conf", 0), 0);
+	assert_int_equal(fchmod(folder, 0777), 0);
+	assert_int_equal(conflist_read(dir, "a.conflist", &list, &warning, &err), -1);
+	assert_int_equal(err.code, RPC_PERMISSION_DENIED);
+	CLEANUP(fd_closep) int tmp = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(tree_remove(tmp, root + strlen("/tmp/"), &err), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_versions),   cmocka_unit_test(test_at_version),
 		cmocka_unit_test(test_bad),        cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_file_names), cmocka_unit_test(test_read),
+		cmocka_unit_test(test_folder),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
