@@ -113,7 +113,7 @@ struct pod *pod_unref(struct pod *pod)
 	free(pod->run_dir);
 	free(pod->ns_dir);
 	free(pod->cgroup_path);
-	selinux_levels_drop(pod->owner->selinux_levels, pod->selinux_level);
+	selinux_levels_drop(pod->selinux_levels, pod->selinux_level);
 	free(pod->selinux_level);
 	arena_free(pod->resources_arena);
 	arena_free(pod->arena);

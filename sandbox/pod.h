@@ -45,8 +45,9 @@ struct pod {
 	struct userns userns;                /* with NAMESPACE_USER in namespaces */
 	char *dir, *run_dir, *ns_dir;        /* <root>/pods/<id>, <runroot>/pods/<id>, <runroot>/ns/<id> */
 	char *cgroup_path;
-	char *selinux_level; /* of its own; NULL: none. Set before others know the pod */
-	int64_t created_at;  /* real ns */
+	struct selinux_levels *selinux_levels; /* where it is from; with it */
+	char *selinux_level;                   /* of its own; NULL: none. Set before others know the pod */
+	int64_t created_at;                    /* real ns */
 
 	struct listed listed;   /* set before the pod is visible */
 	struct list containers; /* of struct container that are in the maps; under the store's lock */

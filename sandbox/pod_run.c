@@ -232,6 +232,14 @@ static int check_sysctls(const struct pod *pod, struct err *err)
 	return pod_sysctls(pod->config, pod->owner->config, pod->namespaces, arena, &sysctls, err);
 }
 
+static int take_level(struct pod *pod, struct err *err)
+{
+	if (!pod->owner->host.selinux)
+		return 0;
+	pod->selinux_levels = pod->owner->selinux_levels;
+	return selinux_levels_take(pod->selinux_levels, &pod->selinux_level, err);
+}
+
 /* The joined work: runs on the pool with a context of its own. */
 static int run(void *data, const struct ctx *ctx, char **ret, struct err *err)
 {
@@ -253,8 +261,7 @@ static int run(void *data, const struct ctx *ctx, char **ret, struct err *err)
 	if (check_sysctls(pod, err) < 0 || pod_resources_check(pod, err) < 0 ||
 	    pod_check_host(pod->config, err) < 0)
 		return -1;
-	if (pod->owner->host.selinux &&
-	    selinux_levels_take(pod->owner->selinux_levels, &pod->selinux_level, err) < 0)
+	if (take_level(pod, err) < 0)
 		return -1;
 	if (make_dir(pod, err) < 0 || build(pod, ctx, err) < 0) {
 		undo(pod);

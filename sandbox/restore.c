@@ -151,7 +151,8 @@ static void restore_level(struct pod *pod, const char *level)
 	if (str_empty(level))
 		return;
 	pod->selinux_level = xstrdup(level);
-	selinux_levels_keep(pod->owner->selinux_levels, level);
+	pod->selinux_levels = pod->owner->selinux_levels;
+	selinux_levels_keep(pod->selinux_levels, level);
 }
 
 static void restore_pod(struct sandboxes *owner, const char *id)

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <selinux/selinux.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +194,7 @@ void selinux_labels_done(struct selinux_labels *labels)
 /* ---- levels ---- */
 
 struct selinux_levels {
+	atomic_uint refs; /* its owner's, and one for each level taken */
 	struct lock lock;
 	struct map taken; /* under lock */
 };
@@ -203,6 +205,7 @@ struct selinux_levels *selinux_levels_new(void)
 {
 	struct selinux_levels *levels = xnew(struct selinux_levels);
 
+	atomic_init(&levels->refs, 1);
 	lock_init(&levels->lock, "selinux levels", LOCK_SELINUX);
 	map_init(&levels->taken, NULL);
 	return levels;
@@ -210,7 +213,7 @@ struct selinux_levels *selinux_levels_new(void)
 
 struct selinux_levels *selinux_levels_free(struct selinux_levels *levels)
 {
-	if (!levels)
+	if (!levels || atomic_fetch_sub(&levels->refs, 1) != 1)
 		return NULL;
 	map_done(&levels->taken);
 	lock_done(&levels->lock);
@@ -244,8 +247,10 @@ int selinux_levels_take(struct selinux_levels *levels, char **ret, struct err *e
 		free(level);
 		level = draw_level();
 	}
-	if (level)
+	if (level) {
 		map_put(&levels->taken, level, &one);
+		atomic_fetch_add(&levels->refs, 1);
+	}
 	lock_drop(&levels->lock);
 	if (!level)
 		return err_set(err, RPC_RESOURCE_EXHAUSTED, "more than %d SELinux levels in use", LEVELS_MAX);
@@ -255,6 +260,7 @@ int selinux_levels_take(struct selinux_levels *levels, char **ret, struct err *e
 
 void selinux_levels_keep(struct selinux_levels *levels, const char *level)
 {
+	atomic_fetch_add(&levels->refs, 1);
 	lock_take(&levels->lock);
 	map_put(&levels->taken, level, &one);
 	lock_drop(&levels->lock);
@@ -267,4 +273,5 @@ void selinux_levels_drop(struct selinux_levels *levels, const char *level)
 	lock_take(&levels->lock);
 	map_del(&levels->taken, level);
 	lock_drop(&levels->lock);
+	selinux_levels_free(levels);
 }

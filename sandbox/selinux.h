@@ -43,7 +43,7 @@ struct selinux_labels {
 void selinux_labels(const struct selinux_request *request, struct selinux_labels *ret);
 void selinux_labels_done(struct selinux_labels *labels);
 
-/* The levels in use. Thread-safe. */
+/* The levels in use. Thread-safe. It lives until it was freed and every level was dropped. */
 struct selinux_levels;
 struct selinux_levels *selinux_levels_new(void);
 struct selinux_levels *selinux_levels_free(struct selinux_levels *levels); /* accepts NULL, returns NULL */
