@@ -79,7 +79,13 @@ static inline void fake_plugin(const struct fake *fake, const char *type, const 
 			  "env >$dir/env.%s.$CNI_COMMAND\n%s\n",
 			  fake->root, type, type, type, type, body);
 
-	fake_write(fake->bin, type, script, 0755);
+	/* Put in the old one's place: that may be about to run, and then it cannot be written. */
+	CLEANUP(freep) char *fresh = xasprintf("%s/%s.new", fake->bin, type);
+	CLEANUP(freep) char *path = xasprintf("%s/%s", fake->bin, type);
+	CLEANUP(freep) char *name = xasprintf("%s.new", type);
+
+	fake_write(fake->bin, name, script, 0755);
+	assert_int_equal(rename(fresh, path), 0);
 }
 
 static inline char *fake_read(const struct fake *fake, const char *name)
