@@ -32,8 +32,10 @@ suite_start() {
 	census_settled >"$BATS_FILE_TMPDIR/census"
 }
 
+# The next file starts without the settings of this one.
 suite_end() {
 	stop_server
+	rm -f "${WORK:?}"/crisp.toml.d/*.toml
 }
 
 # The census, once two in a row agree: monitors and shims end a moment after the answer.
