@@ -118,7 +118,7 @@ create_request() { # FILTER
 
 @test "a hook that fails: its container fails, and nothing is left" {
 	local request
-	hook createRuntime 'exit 3'
+	hook createRuntime '{ cat; exit 3; }' # one that ends unread is told of as a broken pipe
 	request=$(create_request '.annotations = {said: "yes"}')
 	unlike "$(rpc_code CreateContainer "$request")" "^OK$"
 	like "$(rpc_text)" "hook"
