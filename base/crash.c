@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -69,6 +70,25 @@ bool crash_point(const char *name)
 	}
 	errno = saved;
 	return false;
+}
+
+static bool is_held(int dir, const char *name)
+{
+	CLEANUP(freep) char *text = NULL;
+
+	if (file_read(dir, "hold", ARMED_MAX, &text, NULL, NULL) < 0)
+		return false;
+	text[strcspn(text, "\n")] = '\0';
+	return str_eq(text, name);
+}
+
+void hold_point(const char *name)
+{
+	static const struct timespec between = { .tv_nsec = 5000000 };
+	CLEANUP(fd_closep) int dir = open_folder();
+
+	while (dir >= 0 && is_held(dir, name))
+		nanosleep(&between, NULL);
 }
 
 #endif

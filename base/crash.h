@@ -7,6 +7,8 @@
  *   FOLDER/armed   "NAME NTH": the NTH pass of NAME since this file is there ends the process by SIGKILL;
  *                  before that the file is renamed to FOLDER/fired, so that the next crispd lives
  *
+ *   FOLDER/hold    "NAME": a pass of this hold point lasts until the file is gone
+ *
  * Points that no test passes are found by integration/tests/61-crash-points.bats. Thread-safe.
  */
 #ifndef BASE_CRASH_H
@@ -17,11 +19,17 @@
 /* False, always, so that a point can stand in a chain of steps that ends with the first that fails. */
 #ifdef CRISP_CRASH_POINTS
 bool crash_point(const char *name);
+void hold_point(const char *name);
 #else
 static inline bool crash_point(const char *name)
 {
 	(void)name;
 	return false;
+}
+
+static inline void hold_point(const char *name)
+{
+	(void)name;
 }
 #endif
 

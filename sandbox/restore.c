@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/file.h"
 #include "proto/message_json.h"
 #include "sandbox/container_exec.h"
@@ -346,8 +347,15 @@ static int check_versions(int dir, const struct strv *ids, const char *kind, str
 	return 0;
 }
 
-int store_restore(struct sandboxes *sandboxes, struct err *err)
+static void restored_one(struct restore_progress *progress)
 {
+	atomic_fetch_add(&progress->done, 1);
+	hold_point("restore.one");
+}
+
+int store_restore(struct sandboxes *sandboxes, struct restore_progress *progress, struct err *err)
+{
+	struct restore_progress nobody_asks = { 0 };
 	CLEANUP(strv_done) struct strv pods = STRV_INIT;
 	CLEANUP(strv_done) struct strv containers = STRV_INIT;
 	CLEANUP(strv_done) struct strv trash = STRV_INIT;
@@ -359,11 +367,13 @@ int store_restore(struct sandboxes *sandboxes, struct err *err)
 	    check_versions(sandboxes->pods_dir, &pods, "pods", err) < 0 ||
 	    check_versions(sandboxes->containers_dir, &containers, "containers", err) < 0)
 		return -1;
+	progress = progress ? progress : &nobody_asks;
+	atomic_store(&progress->all, pods.len + containers.len);
 	for (size_t i = 0; i < trash.len; i++)
 		store_empty_trash(sandboxes, trash.items[i]);
-	for (size_t i = 0; i < pods.len; i++)
+	for (size_t i = 0; i < pods.len; i++, restored_one(progress))
 		restore_pod(sandboxes, pods.items[i]);
-	for (size_t i = 0; i < containers.len; i++)
+	for (size_t i = 0; i < containers.len; i++, restored_one(progress))
 		restore_container(sandboxes, containers.items[i]);
 	return 0;
 }

@@ -125,7 +125,7 @@ static void catch_up(struct sandboxes *sandboxes)
 		container_check_exit(containers[i], false);
 }
 
-static int open_parts(struct sandboxes *sandboxes, struct err *err)
+static int open_parts(struct sandboxes *sandboxes, struct restore_progress *progress, struct err *err)
 {
 	if (open_dirs(sandboxes, err) < 0 || read_boot_id(&sandboxes->boot_id, err) < 0 ||
 	    pause_find(&sandboxes->pause_path, err) < 0)
@@ -142,7 +142,8 @@ static int open_parts(struct sandboxes *sandboxes, struct err *err)
 	sandboxes->reconciler = reconciler_new(sandboxes, err);
 	/* The restore comes last: it gives tasks to the pool, which a failure after it would pull the rug
 	 * from under. */
-	if (!sandboxes->reconciler || open_notifier(sandboxes, err) < 0 || store_restore(sandboxes, err) < 0)
+	if (!sandboxes->reconciler || open_notifier(sandboxes, err) < 0 ||
+	    store_restore(sandboxes, progress, err) < 0)
 		return -1;
 	catch_up(sandboxes);
 	reconciler_look(sandboxes->reconciler, clock_mono());
@@ -177,7 +178,7 @@ struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct
 	map_init(&sandboxes->leftovers, NULL);
 	atomic_init(&sandboxes->discards, 0);
 	cond_init(&sandboxes->leftovers_changed);
-	if (open_parts(sandboxes, err) < 0)
+	if (open_parts(sandboxes, options->progress, err) < 0)
 		return sandboxes_free(sandboxes);
 	return sandboxes;
 }

@@ -15,6 +15,8 @@
 #ifndef SANDBOX_SANDBOXES_H
 #define SANDBOX_SANDBOXES_H
 
+#include <stdatomic.h>
+
 #include "base/arena.h"
 #include "base/ctx.h"
 #include "base/err.h"
@@ -43,6 +45,11 @@ struct sandbox_listener {
 	void *data;
 };
 
+/* How far sandboxes_open() has come, in pods and containers: written by it, read by any thread. */
+struct restore_progress {
+	atomic_size_t done, all; /* all: 0 until they have been counted */
+};
+
 struct sandboxes_options {
 	const struct config *config; /* a reference is taken */
 	struct images *images;
@@ -51,6 +58,7 @@ struct sandboxes_options {
 	struct loop *loop; /* exits, pause deaths; not yet running */
 	struct pool *pool; /* shared work of joined requests; cleanup */
 	struct sandbox_listener listener;
+	struct restore_progress *progress; /* may be NULL; not looked at after sandboxes_open() */
 };
 
 /* Loads what is on disk, compares it with the kernel, finishes or undoes half-done operations. Objects that

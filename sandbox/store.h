@@ -129,8 +129,8 @@ void pod_network(const struct pod *pod, struct arena *arena, struct network_pod 
 /* stats.c: the pod's interfaces; false when it has none of its own, or they can't be read. */
 bool pod_net_usage(struct pod *pod, struct net_usage *ret);
 
-/* Reads one object from disk and reconciles it with the kernel. restore.c */
-int store_restore(struct sandboxes *sandboxes, struct err *err) MUST_CHECK;
+/* Reads all objects from disk and reconciles them with the kernel. progress: may be NULL. restore.c */
+int store_restore(struct sandboxes *sandboxes, struct restore_progress *progress, struct err *err) MUST_CHECK;
 
 /* Deletes <root>/trash/<name> on the pool. */
 void store_empty_trash(struct sandboxes *sandboxes, const char *name);

@@ -255,7 +255,7 @@ static int run_claimed(struct wipe *wipe, struct err *err)
 
 	if (log_setup(&quiet, err) < 0 || !(wipe->loop = loop_new(err)))
 		return -1;
-	wipe->service = service_open(wipe->config, wipe->loop, err);
+	wipe->service = service_open(wipe->config, wipe->loop, NULL, err);
 	int failed = wipe->service ? run_loop(wipe, err) : -1;
 	service_close(wipe->service);
 	loop_free(wipe->loop);

@@ -1,7 +1,8 @@
 /*
  * Built in order, taken down in reverse: claim, loop and signals (before any thread exists, so that all
- * inherit the blocked mask), workers, service, gRPC, and last the socket, so that whoever can connect is
- * served.
+ * inherit the blocked mask), workers, gRPC and the socket with a porter at it (server/porter.h), so that
+ * clients are answered at once, if only with UNAVAILABLE; then the service, which reads all that was there
+ * before. When it is there, the daemon's loop takes over the socket and gRPC is opened.
  *
  * The end needs both a blocking wait (for calls to finish) and a running loop (they finish by events), so a
  * thread of its own waits and then stops the loop. When calls don't end in time even after cancellation, the
@@ -31,6 +32,7 @@
 #include "server/marker.h"
 #include "server/metrics/metrics.h"
 #include "server/notify.h"
+#include "server/porter.h"
 #include "server/reload.h"
 #include "server/service.h"
 #include "server/trace/tracer.h"
@@ -54,11 +56,13 @@ struct daemon {
 	struct tracer *tracer;
 	struct rpc_server *rpc;
 	struct metrics *metrics;
+	struct porter *porter; /* while it starts */
 	struct listener *listener;
+	struct restore_progress progress;
 	struct source *signals, *watchdog, *trim;
 	int64_t watchdog_ns;
 	bool stopping; /* loop's thread only */
-	bool busy;     /* loop's thread only: there were calls since the last trim */
+	bool busy;     /* loop's thread only, or the porter's: there were calls since the last trim */
 	pthread_t drain;
 	bool ended; /* written by the drain thread, read after it was joined */
 };
@@ -185,13 +189,25 @@ static int start_tracer(struct daemon *daemon, struct err *err)
 	return daemon->tracer ? 0 : -1;
 }
 
+/* Any thread. */
+static char *why_closed(void *data)
+{
+	struct daemon *daemon = data;
+	size_t all = atomic_load(&daemon->progress.all), done = atomic_load(&daemon->progress.done);
+
+	if (!all)
+		return xstrdup("crispd is starting");
+	return xasprintf("crispd is starting: %zu of %zu pods and containers are restored", done, all);
+}
+
 static int start_rpc(struct daemon *daemon, struct err *err)
 {
 	const struct config_api *api = &daemon->options->config->api;
 	struct rpc_server_options options = {
 		.table = rpc_table,
 		.pool = daemon->workers,
-		.service = daemon->service,
+		.why_closed = why_closed,
+		.why_data = daemon,
 		.tracer = daemon->tracer,
 		.recv_max = (size_t)api->grpc_max_recv_msg_size,
 		.send_max = SEND_MAX,
@@ -203,17 +219,25 @@ static int start_rpc(struct daemon *daemon, struct err *err)
 	return daemon->rpc ? 0 : -1;
 }
 
-static int start_listener(struct daemon *daemon, struct err *err)
+static int start_porter(struct daemon *daemon, struct err *err)
 {
-	struct listener_options options = {
-		.path = daemon->options->config->api.listen,
-		.mode = SOCKET_MODE,
-		.loop = daemon->loop,
-		.accepted = on_accepted,
+	const struct porter_options options = {
+		.listener = { .path = daemon->options->config->api.listen,
+			      .mode = SOCKET_MODE,
+			      .accepted = on_accepted,
+			      .data = daemon },
+		.progress = why_closed,
 		.data = daemon,
 	};
 
-	daemon->listener = listener_new(&options, err);
+	daemon->porter = porter_new(&options, err);
+	return daemon->porter ? 0 : -1;
+}
+
+static int relieve_porter(struct daemon *daemon, struct err *err)
+{
+	daemon->listener = porter_relieve(daemon->porter, daemon->loop, err);
+	daemon->porter = porter_free(daemon->porter);
 	return daemon->listener ? 0 : -1;
 }
 
@@ -253,15 +277,19 @@ static int start(struct daemon *daemon, struct err *err)
 							   .threads_max = (size_t)config->api.workers_max,
 							   .queue_max = WORKERS_QUEUE,
 							   .idle_ns = WORKER_IDLE });
-	daemon->service = service_open(config, daemon->loop, err);
-	if (!daemon->service || start_watchdog(daemon, err) < 0 || start_tracer(daemon, err) < 0 ||
-	    start_rpc(daemon, err) < 0 || start_metrics(daemon, err) < 0)
+	if (start_watchdog(daemon, err) < 0 || start_tracer(daemon, err) < 0 || start_rpc(daemon, err) < 0 ||
+	    start_porter(daemon, err) < 0)
 		return -1;
-	return start_listener(daemon, err);
+	daemon->service = service_open(config, daemon->loop, &daemon->progress, err);
+	if (!daemon->service || start_metrics(daemon, err) < 0 || relieve_porter(daemon, err) < 0)
+		return -1;
+	rpc_server_open(daemon->rpc, daemon->service);
+	return 0;
 }
 
 static void take_down(struct daemon *daemon)
 {
+	porter_free(daemon->porter);
 	listener_free(daemon->listener);
 	metrics_free(daemon->metrics);
 	source_free(daemon->watchdog);

@@ -28,6 +28,16 @@ void notify_ready(const char *fmt, ...)
 	va_end(args);
 }
 
+void notify_status(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	CLEANUP(freep) char *status = xvasprintf(fmt, args);
+	va_end(args);
+	sd_notifyf(0, "STATUS=%s", status);
+}
+
 void notify_reloading(void)
 {
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_mono() / NS_PER_US);

@@ -9,7 +9,8 @@
 
 #include "base/mem.h"
 
-void notify_ready(const char *fmt, ...) PRINTF(1, 2); /* READY=1 and STATUS= */
+void notify_ready(const char *fmt, ...) PRINTF(1, 2);  /* READY=1 and STATUS= */
+void notify_status(const char *fmt, ...) PRINTF(1, 2); /* STATUS= alone */
 void notify_reloading(void);
 void notify_stopping(const char *fmt, ...) PRINTF(1, 2);
 void notify_alive(void); /* WATCHDOG=1 */

@@ -39,7 +39,8 @@ static int open_images(struct service *service, struct err *err)
 	return 0;
 }
 
-static int open_sandboxes(struct service *service, struct loop *loop, struct err *err)
+static int open_sandboxes(struct service *service, struct loop *loop, struct restore_progress *progress,
+			  struct err *err)
 {
 	struct sandboxes_options options = {
 		.config = service->config,
@@ -48,6 +49,7 @@ static int open_sandboxes(struct service *service, struct loop *loop, struct err
 		.handlers = service->handlers,
 		.loop = loop,
 		.pool = service->sandbox_pool,
+		.progress = progress,
 	};
 
 	if (service->config->runtime.enable_pod_events) {
@@ -110,17 +112,19 @@ static int open_streaming(struct service *service, struct err *err)
 	return service->streaming ? 0 : -1;
 }
 
-static int open_all(struct service *service, struct loop *loop, struct err *err)
+static int open_all(struct service *service, struct loop *loop, struct restore_progress *progress,
+		    struct err *err)
 {
 	if (open_handlers(service, err) < 0 || open_images(service, err) < 0)
 		return -1;
 	service->network = network_open(service->config, loop, err);
 	if (!service->network)
 		return err_prefix(err, "pod network");
-	return open_sandboxes(service, loop, err) < 0 ? -1 : open_streaming(service, err);
+	return open_sandboxes(service, loop, progress, err) < 0 ? -1 : open_streaming(service, err);
 }
 
-struct service *service_open(const struct config *config, struct loop *loop, struct err *err)
+struct service *service_open(const struct config *config, struct loop *loop,
+			     struct restore_progress *progress, struct err *err)
 {
 	struct service *service = xnew(struct service);
 	size_t threads = (size_t)config->api.workers_max;
@@ -132,7 +136,7 @@ struct service *service_open(const struct config *config, struct loop *loop, str
 		.name = "image", .threads_max = threads, .queue_max = POOL_QUEUE, .idle_ns = POOL_IDLE });
 	service->sandbox_pool = pool_new(&(struct pool_options){
 		.name = "sandbox", .threads_max = threads, .queue_max = POOL_QUEUE, .idle_ns = POOL_IDLE });
-	if (open_all(service, loop, err) < 0)
+	if (open_all(service, loop, progress, err) < 0)
 		return service_close(service);
 	return service;
 }

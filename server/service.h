@@ -39,8 +39,10 @@ struct service {
 	char *pod_cidr;        /* under lock; never NULL */
 };
 
-/* loop: not yet running; outlives the service. What could not be read is logged here. */
-struct service *service_open(const struct config *config, struct loop *loop, struct err *err);
+/* loop: not yet running; outlives the service. What could not be read is logged here. progress: may be NULL
+ * (sandboxes.h). */
+struct service *service_open(const struct config *config, struct loop *loop,
+			     struct restore_progress *progress, struct err *err);
 /* Waits until the work that no call may be waiting for any more (a pod whose client went away) has ended;
  * what has not at cancel_at is cancelled and undoes what it began. False when something still runs at the
  * deadline (clock_mono() ns). No calls may come any more; the loop runs. */

@@ -100,7 +100,7 @@ server_pid() {
 
 server_answers() {
 	kill -0 "$(server_pid)" 2>/dev/null || return 0
-	command crictl --timeout 1s version >/dev/null 2>&1
+	command crictl --timeout 1s pods -q >/dev/null 2>&1
 }
 
 # Starts it and waits until it answers; on failure its log is shown.

@@ -403,6 +403,21 @@ static int64_t deadline_of(const grpc_call_details *details)
 	return clock_deadline_in(left.tv_sec * NS_PER_SEC + left.tv_nsec);
 }
 
+static bool too_early(const struct call *call)
+{
+	return !call->method->rpc->early && !atomic_load_explicit(&call->calls->open, memory_order_acquire);
+}
+
+static void refuse_early(struct call *call)
+{
+	CLEANUP(freep) char *why = call->calls->why_closed(call->calls->why_data);
+	struct err err = { 0 };
+
+	err_set(&err, RPC_UNAVAILABLE, "%s", why);
+	record_refusal(call->method->rpc, &err);
+	refuse(call, &err);
+}
+
 static void begin(struct call *call)
 {
 	const grpc_slice *path = &call->details.method;
@@ -427,6 +442,8 @@ static void begin(struct call *call)
 			call->calls->count_max);
 		record_refusal(call->method->rpc, &err);
 		refuse(call, &err);
+	} else if (too_early(call)) {
+		refuse_early(call);
 	} else {
 		receive(call);
 	}

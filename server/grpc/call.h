@@ -28,7 +28,8 @@ struct service;
 enum { CALL_ARENA_MAX = 128 * 1024 * 1024 }; /* bytes of one call's messages, decoded */
 
 /* For handlers. */
-struct service *call_service(const struct call *call); /* NULL only in tests of the dispatcher */
+/* NULL only in tests of the dispatcher, and not to be asked for by an RPC that is `early`. */
+struct service *call_service(const struct call *call);
 const struct ctx *call_ctx(const struct call *call);
 struct arena *call_arena(struct call *call);
 /* Which pod a call is about whose request does not say so; in the call's arena, or NULL. */

@@ -9,6 +9,7 @@
 #define SERVER_GRPC_CALLS_H
 
 #include <grpc/grpc.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,11 +27,15 @@ struct calls {
 	grpc_server *core;
 	const struct methods *methods;
 	struct pool *pool;
-	struct service *service;
+	char *(*why_closed)(void *data); /* rpc_server.h's */
+	void *why_data;
 	struct tracer *tracer;     /* may be NULL */
 	size_t recv_max, send_max; /* bytes of one message */
 	size_t count_max;          /* calls at once; beyond: RESOURCE_EXHAUSTED */
 	int64_t stall_max;         /* ns: call_send() gives a client up that takes nothing for as long */
+
+	struct service *service; /* fixed before `open` is set */
+	atomic_bool open;        /* calls are served; before that only those of rpc->early */
 
 	struct lock lock;
 	struct cond fewer;

@@ -69,6 +69,16 @@ static void on_pause_over(struct source *source, void *data)
 		log_error("accepting connections has stopped: %s", err.text);
 }
 
+static int add_sources(struct listener *listener, struct err *err)
+{
+	if (watch(listener, err) < 0)
+		return -1;
+	/* Armed far away: it runs only when re-armed by take_pause(). */
+	listener->pause =
+		loop_add_timer(listener->options.loop, INT64_MAX / 4, 0, on_pause_over, listener, err);
+	return listener->pause ? 0 : -1;
+}
+
 struct listener *listener_new(const struct listener_options *options, struct err *err)
 {
 	struct listener *listener = xnew(struct listener);
@@ -77,13 +87,17 @@ struct listener *listener_new(const struct listener_options *options, struct err
 	listener->options = *options;
 	listener->socket = (struct unix_socket)UNIX_SOCKET_INIT;
 	if (unix_socket_listen(options->path, options->mode, &listener->socket, err) < 0 ||
-	    watch(listener, err) < 0)
-		return listener_free(listener);
-	/* Armed far away: it runs only when re-armed by take_pause(). */
-	listener->pause = loop_add_timer(options->loop, INT64_MAX / 4, 0, on_pause_over, listener, err);
-	if (!listener->pause)
+	    add_sources(listener, err) < 0)
 		return listener_free(listener);
 	return listener;
+}
+
+int listener_move(struct listener *listener, struct loop *loop, struct err *err)
+{
+	listener->readable = source_free(listener->readable);
+	listener->pause = source_free(listener->pause);
+	listener->options.loop = loop;
+	return add_sources(listener, err);
 }
 
 struct listener *listener_free(struct listener *listener)

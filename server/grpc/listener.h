@@ -9,7 +9,7 @@
  *
  * Connections are accepted on the event loop and handed over as descriptors (non-blocking, close-on-exec).
  * When descriptors or memory run out, accepting pauses for a moment instead of spinning. Everything here runs
- * on the loop's thread, or before loop_run starts.
+ * on the loop's thread, or while the loop does not run.
  */
 #ifndef SERVER_GRPC_LISTENER_H
 #define SERVER_GRPC_LISTENER_H
@@ -31,6 +31,9 @@ struct listener_options {
 };
 
 struct listener *listener_new(const struct listener_options *options, struct err *err);
+/* From now on connections are accepted on another loop; neither runs. After a failure only listener_free().
+ */
+int listener_move(struct listener *listener, struct loop *loop, struct err *err) MUST_CHECK;
 /* Closes the socket and removes its name if that is still ours. Accepts NULL, returns NULL. */
 struct listener *listener_free(struct listener *listener);
 

@@ -126,8 +126,11 @@ void record_result(const struct record *record)
 
 void record_refusal(const struct rpc *rpc, const struct err *err)
 {
+	/* What is to be tried again later is, soon and often: while crispd starts. */
+	enum log_level level = err->code == RPC_UNAVAILABLE ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
+
 	rpc_metrics_count(rpc, err, -1);
-	log_fields(LOG_LEVEL_WARN, rpc->method, "code", rpc_code_name(err->code), "error", err->text, NULL);
+	log_fields(level, rpc->method, "code", rpc_code_name(err->code), "error", err->text, NULL);
 }
 
 void record_request(const struct rpc *rpc, const ProtobufCMessage *request)

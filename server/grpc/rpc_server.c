@@ -184,7 +184,10 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options, stru
 	server->calls.core = core_new(options);
 	server->calls.methods = methods;
 	server->calls.pool = options->pool;
+	server->calls.why_closed = options->why_closed;
+	server->calls.why_data = options->why_data;
 	server->calls.service = options->service;
+	atomic_init(&server->calls.open, !options->why_closed);
 	server->calls.tracer = options->tracer;
 	server->calls.recv_max = options->recv_max;
 	server->calls.send_max = options->send_max;
@@ -198,6 +201,13 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options, stru
 		return rpc_server_free(server);
 	}
 	return server;
+}
+
+void rpc_server_open(struct rpc_server *server, struct service *service)
+{
+	assert(!atomic_load(&server->calls.open));
+	server->calls.service = service;
+	atomic_store_explicit(&server->calls.open, true, memory_order_release);
 }
 
 void rpc_server_add(struct rpc_server *server, int fd)

@@ -25,8 +25,12 @@ struct tracer;
 
 struct rpc_server_options {
 	const struct rpc *const *table;
-	struct pool *pool; /* for slow RPCs; outlives the server */
-	struct service *service;
+	struct pool *pool;       /* for slow RPCs; outlives the server */
+	struct service *service; /* what calls act on, when it is there from the beginning */
+	/* Not NULL: the server is closed until rpc_server_open(). It accepts connections, but answers no call
+	 * (rpc->early apart) but with UNAVAILABLE and this line, which is free()d. Any thread. */
+	char *(*why_closed)(void *data);
+	void *why_data;
 	struct tracer *tracer;     /* NULL: calls are not traced; outlives the server */
 	size_t recv_max, send_max; /* bytes of one message */
 	size_t calls_max;          /* in progress at once */
@@ -38,6 +42,8 @@ struct rpc_server_options {
 enum { RPC_SERVER_THREADS_MAX = 4 };
 
 struct rpc_server *rpc_server_new(const struct rpc_server_options *options, struct err *err);
+/* For a closed server, once: from now on calls are served. */
+void rpc_server_open(struct rpc_server *server, struct service *service);
 /* Takes over a connected stream socket. */
 void rpc_server_add(struct rpc_server *server, int fd);
 /* Calls in progress. */
@@ -55,7 +61,7 @@ bool rpc_server_alive(const struct rpc_server *server, int64_t since);
 bool rpc_server_stop(struct rpc_server *server, int64_t cancel_at, int64_t deadline);
 /* While rpc_server_stop() waits: cancels what is left now. */
 void rpc_server_cancel(struct rpc_server *server);
-/* After rpc_server_stop() returned true, or for a server that never got a connection. Returns NULL. */
+/* After rpc_server_stop() returned true, or for a server that was never open. Returns NULL. */
 struct rpc_server *rpc_server_free(struct rpc_server *server);
 
 #endif

@@ -26,6 +26,8 @@ struct rpc {
 	enum rpc_effect effect;
 	/* Answers with call_send() any number of times; `answer` is unused. Always RPC_SLOW. */
 	bool streaming;
+	/* Needs no service, so it is answered while crispd starts, too (rpc_server_open()). */
+	bool early;
 	/* NULL: UNIMPLEMENTED */
 	int (*handle)(struct call *call, const void *request, void *answer, struct err *err);
 };

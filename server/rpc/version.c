@@ -28,5 +28,6 @@ const struct rpc rpc_version = {
 	.method = "Version",
 	.speed = RPC_FAST,
 	.effect = RPC_READS,
+	.early = true,
 	.handle = version,
 };

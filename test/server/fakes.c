@@ -135,7 +135,11 @@ static int fake_endless_stream(struct call *call, const void *message, void *ans
 	}
 
 static const struct rpc fakes[] = {
-	FAKE("RuntimeService", "Version", RPC_FAST, fake_version),
+	{ .service = "RuntimeService",
+	  .method = "Version",
+	  .speed = RPC_FAST,
+	  .early = true,
+	  .handle = fake_version },
 	FAKE("RuntimeService", "StopContainer", RPC_SLOW, fake_wait),
 	FAKE("RuntimeService", "StartContainer", RPC_SLOW, fake_short_wait),
 	FAKE("RuntimeService", "RemoveContainer", RPC_FAST, fake_bad_text),

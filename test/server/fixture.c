@@ -94,6 +94,7 @@ struct fixture *fixture_new(const struct fixture_options *options)
 		&(struct rpc_server_options){ .table = fixture->table,
 					      .pool = fixture->pool,
 					      .service = options->service,
+					      .why_closed = options->why_closed,
 					      .recv_max = 16 * 1024 * 1024,
 					      .send_max = 16 * 1024 * 1024,
 					      .calls_max = options->calls_max ? options->calls_max : 4096,

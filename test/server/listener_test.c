@@ -120,6 +120,26 @@ static void test_modes(void **data)
 	assert_int_equal(access(state->path, F_OK), -1);
 }
 
+/* Connections that have not been accepted are not lost with the loop. */
+static void test_moves(void **data)
+{
+	struct state *state = *data;
+	struct loop *first = state->loop;
+	struct err err = { 0 };
+	struct listener *listener = listen_on(state, state->path, &err);
+	int fd = connect_to(state->path);
+
+	assert_non_null(listener);
+	assert_true(fd >= 0);
+	state->loop = loop_new(&err);
+	assert_int_equal(listener_move(listener, state->loop, &err), 0);
+	loop_free(first);
+	assert_int_equal(loop_run(state->loop, &err), 0);
+	assert_int_equal(state->accepted, 1);
+	listener_free(listener);
+	close(fd);
+}
+
 static void test_accepts(void **data)
 {
 	struct state *state = *data;
@@ -272,6 +292,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_modes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_accepts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_moves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stale_is_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_live_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_files_are_kept, setup, teardown),
