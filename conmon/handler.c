@@ -19,10 +19,11 @@
 #include "base/clock.h"
 #include "base/ctx.h"
 #include "base/json.h"
+#include "base/pool.h"
 #include "base/spawn.h"
 #include "config/program.h"
 
-enum { OUTPUT_MAX = 256 * 1024 };
+enum { OUTPUT_MAX = 256 * 1024, ASKED_AT_ONCE = 4 };
 static const int64_t patience = 5 * NS_PER_SEC;
 
 struct slot { /* a handler and what its pointers point to */
@@ -210,6 +211,37 @@ static void slot_done(struct slot *slot)
 	free(slot->problem);
 }
 
+struct birth {
+	struct slot *slot;
+	const struct config *config;
+	const struct config_runtime *runtime;
+};
+
+static void init_slot(void *data)
+{
+	const struct birth *birth = data;
+
+	slot_init(birth->slot, birth->config, birth->runtime);
+}
+
+/* Side by side: the start of crispd waits for them all. */
+static void init_slots(struct handlers *handlers, const struct config *config)
+{
+	CLEANUP(freep) struct birth *births = xcalloc(handlers->len + 1, sizeof(*births));
+	struct pool *pool = pool_new(&(struct pool_options){ .name = "handlers",
+							     .threads_max = ASKED_AT_ONCE,
+							     .queue_max = handlers->len + 1,
+							     .idle_ns = NS_PER_SEC });
+	struct err none; /* no thread can be had */
+
+	for (size_t i = 0; i < handlers->len; i++) {
+		births[i] = (struct birth){ &handlers->slots[i], config, &config->runtime.runtimes[i] };
+		if (pool_run(pool, init_slot, &births[i], &none) < 0)
+			init_slot(&births[i]);
+	}
+	pool_free(pool);
+}
+
 struct handlers *handlers_open(const struct config *config, bool strict, struct err *err)
 {
 	struct handlers *handlers = xnew(struct handlers);
@@ -218,8 +250,7 @@ struct handlers *handlers_open(const struct config *config, bool strict, struct 
 	handlers->len = config->runtime.runtimes_len;
 	handlers->slots = xcalloc(handlers->len + 1, sizeof(*handlers->slots));
 	handlers->default_name = xstrdup(config->runtime.default_runtime);
-	for (size_t i = 0; i < handlers->len; i++)
-		slot_init(&handlers->slots[i], config, &config->runtime.runtimes[i]);
+	init_slots(handlers, config);
 	fallback = handlers_find(handlers, "");
 	if (strict && (!fallback || fallback->problem)) {
 		err_set(err, RPC_FAILED_PRECONDITION, "default runtime %s: %s", handlers->default_name,

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "sandbox/pause.h"
 #include "sandbox/pod_check.h"
 #include "sandbox/pod_files.h"
@@ -173,16 +174,24 @@ int pod_destroy(struct pod *pod, const struct ctx *ctx, struct err *err)
 	return store_discard(pod->owner, pod->owner->pods_dir, pod->id, err);
 }
 
+/* A stop has failed: it is tried again in the background, by the next crispd as well. */
+static void stop_later(struct pod *pod)
+{
+	struct err err;
+
+	reconciler_halt_later(pod);
+	if (pod_save(pod, &err) < 0)
+		log_debug("pod sandbox %s: %s, ignoring until it is stopped", pod->id, err.text);
+}
+
 static int stop(struct pod *pod, const struct ctx *ctx, struct err *err)
 {
-	/* What is known to be not ready is so after a crash as well, also when a later step fails. */
 	bool was_stopped = is_stopped(pod);
 	int failed = pod_halt(pod, ctx, err);
 
 	if (failed)
-		reconciler_halt_later(pod);
-	struct err save;
-	if (!was_stopped && pod_save(pod, failed ? &save : err) < 0)
+		stop_later(pod);
+	else if (!was_stopped && pod_save(pod, err) < 0)
 		return -1;
 	crash_point("stop_pod.saved");
 	return failed;
@@ -192,7 +201,7 @@ static int remove_object(struct pod *pod, const struct ctx *ctx, struct err *err
 {
 	if (pod_destroy(pod, ctx, err) < 0) {
 		if (!is_stopped(pod))
-			reconciler_halt_later(pod);
+			stop_later(pod);
 		return -1;
 	}
 	lock_take(&pod->lock);

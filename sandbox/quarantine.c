@@ -50,14 +50,15 @@ void quarantine_put(struct sandboxes *owner, int dir, const char *kind, const ch
 	CLEANUP(fd_closep) int target = open_quarantine(owner, &err);
 
 	if (target >= 0 && renameat(dir, id, target, name) == 0)
-		strv_addf(
-			&owner->warnings,
-			"%s %s cannot be read and was moved to %s/quarantine/%s: %s; what it runs is left alone, "
-			"to clean up by hand: %s",
-			kind, id, owner->config->root, name, why, clean);
+		store_warn(
+			owner,
+			xasprintf(
+				"%s %s cannot be read and was moved to %s/quarantine/%s: %s; what it runs is left alone, "
+				"to clean up by hand: %s",
+				kind, id, owner->config->root, name, why, clean));
 	else
-		strv_addf(&owner->warnings, "%s %s cannot be read and could not be moved away: %s", kind, id,
-			  why);
+		store_warn(owner,
+			   xasprintf("%s %s cannot be read and could not be moved away: %s", kind, id, why));
 }
 
 static bool is_mounted(int dir)

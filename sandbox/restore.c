@@ -8,6 +8,9 @@
  * undone is undone on the pool, after the start. What cannot be read is moved to <root>/quarantine, one
  * object at a time, and told in the warnings. State of a newer crisp is another matter: nothing is touched
  * then, and crispd does not start.
+ *
+ * Objects are read side by side, by a few threads that end with the restore; they get into the store one
+ * after the other, in the order of their ids. Containers come after all pods.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +29,12 @@
 #include "sandbox/record.h"
 #include "sandbox/selinux.h"
 #include "sandbox/store.h"
+
+enum {
+	READERS_MAX = 4,
+	OBJECTS_EACH = 8,               /* for fewer a thread does not pay */
+	READER_STACK = 2 * 1024 * 1024, /* address space: documents may be deep */
+};
 
 struct loaded { /* one object being read */
 	struct sandboxes *owner;
@@ -86,6 +95,11 @@ static void set_aside(struct sandboxes *owner, int dir, const char *kind, const 
 		quarantine_put(owner, dir, kind, id, why);
 }
 
+static void warn(struct sandboxes *owner, const char *kind, const char *id, const struct err *err)
+{
+	store_warn(owner, xasprintf("%s %s: %s", kind, id, err->text));
+}
+
 /* ---- pods ---- */
 
 static int read_pod(struct loaded *loaded, struct pod_config_record *config, struct pod_state_record *state,
@@ -127,9 +141,12 @@ static void revive_pod(struct pod *pod, const struct pod_state_record *state)
 
 	pod->stopped = state->stopped;
 	pod->ready = state->ready && alive && namespaces_there(pod);
+	/* What is saved as not ready was to be stopped, and that failed. */
+	if (!state->ready && !state->stopped)
+		pod->halt_due = 0;
 	strv_add_all(&pod->ips, (const char *const *)state->ips.items, state->ips.len);
 	if (alive && pod_watch(pod, &err) < 0)
-		strv_addf(&pod->owner->warnings, "pod sandbox %s: %s", pod->id, err.text);
+		warn(pod->owner, "pod sandbox", pod->id, &err);
 }
 
 /* Its record is there, but its creation was cut short before it could be answered. Its pause may have ended
@@ -141,9 +158,9 @@ static bool was_cut_short(struct pod *pod, const struct pod_state_record *state)
 	if (state->stopped || !same_boot(pod->owner, state->boot_id) || !pod_files_marked(pod->run_dir))
 		return false;
 	if (reopen(&state->pause, &pod->pause) && process_signal(&pod->pause, SIGKILL, &err) < 0)
-		strv_addf(&pod->owner->warnings, "pod sandbox %s: %s", pod->id, err.text);
+		warn(pod->owner, "pod sandbox", pod->id, &err);
 	else if (record_forget_state(pod->dir, &err) < 0)
-		strv_addf(&pod->owner->warnings, "pod sandbox %s: %s", pod->id, err.text);
+		warn(pod->owner, "pod sandbox", pod->id, &err);
 	return true;
 }
 
@@ -156,7 +173,8 @@ static void restore_level(struct pod *pod, const char *level)
 	selinux_levels_keep(pod->selinux_levels, level);
 }
 
-static void restore_pod(struct sandboxes *owner, const char *id)
+/* A reference, for add_pod(); NULL: it is none, and that has been seen to. */
+static void *read_one_pod(struct sandboxes *owner, const char *id)
 {
 	CLEANUP(loaded_done) struct loaded loaded = { .owner = owner, .id = id, .arena = arena_new(0) };
 	struct pod_config_record config = { 0 };
@@ -166,21 +184,28 @@ static void restore_pod(struct sandboxes *owner, const char *id)
 
 	if (!id_valid(id)) {
 		quarantine_put(owner, owner->pods_dir, "pod", id, "not an id");
-		return;
+		return NULL;
 	}
 	if (read_pod(&loaded, &config, &state, &request, &err) < 0) {
 		set_aside(owner, owner->pods_dir, "pod", id, err.text);
-		return;
+		return NULL;
 	}
 	CLEANUP(pod_unrefp) struct pod *pod = pod_new_take(owner, id, TAKE(loaded.arena), request);
 	pod->created_at = config.created_at;
 	restore_level(pod, config.selinux_level);
 	if (loaded.unfinished || was_cut_short(pod, &state)) {
 		leftovers_add_pod(pod, NULL);
-		return;
+		return NULL;
 	}
 	revive_pod(pod, &state);
 	pod->down = !pod->ready;
+	return TAKE(pod);
+}
+
+static void add_pod(struct sandboxes *owner, void *object)
+{
+	CLEANUP(pod_unrefp) struct pod *pod = object;
+
 	store_add_pod(owner, pod);
 	announce_old_pod(pod);
 }
@@ -266,7 +291,7 @@ static void revive_container(struct container *container, const struct container
 	if (!reopen(&state->monitor, &container->monitor))
 		container_check_exit(container, true);
 	else if (container_watch(container, &err) < 0)
-		strv_addf(&container->owner->warnings, "container %s: %s", container->id, err.text);
+		warn(container->owner, "container", container->id, &err);
 }
 
 static struct container *container_of(struct loaded *loaded, const struct container_config_record *config,
@@ -299,7 +324,8 @@ static struct pod *pod_for(struct sandboxes *owner, const char *id)
 	return pod ? pod : leftovers_find_pod(owner, id);
 }
 
-static void restore_container(struct sandboxes *owner, const char *id)
+/* As read_one_pod(). */
+static void *read_one_container(struct sandboxes *owner, const char *id)
 {
 	CLEANUP(loaded_done) struct loaded loaded = { .owner = owner, .id = id, .arena = arena_new(0) };
 	struct container_config_record config = { 0 };
@@ -309,71 +335,180 @@ static void restore_container(struct sandboxes *owner, const char *id)
 
 	if (!id_valid(id)) {
 		quarantine_put(owner, owner->containers_dir, "container", id, "not an id");
-		return;
+		return NULL;
 	}
 	if (read_container(&loaded, &config, &state, &request, &err) < 0) {
 		set_aside(owner, owner->containers_dir, "container", id, err.text);
-		return;
+		return NULL;
 	}
 	CLEANUP(pod_unrefp) struct pod *pod = pod_for(owner, config.pod_id);
 	if (!pod) {
 		quarantine_put(owner, owner->containers_dir, "container", id, "its pod sandbox is not there");
-		return;
+		return NULL;
 	}
 	CLEANUP(container_unrefp) struct container *container = container_of(&loaded, &config, request, pod);
 	restore_user(&container->user, &state);
 	container->poststart_hooks = state.poststart_hooks;
 	if (loaded.unfinished) {
 		leftovers_add_container(container, NULL);
-		return;
+		return NULL;
 	}
 	revive_container(container, &state);
 	container_end_old_execs(container);
 	container->ran = container->started_at > 0;
+	return TAKE(container);
+}
+
+static void add_container(struct sandboxes *owner, void *object)
+{
+	CLEANUP(container_unrefp) struct container *container = object;
+
 	store_add_container(owner, container);
 	announce_old_container(container);
 }
 
-static int check_versions(int dir, const struct strv *ids, const char *kind, struct err *err)
-{
-	static const char *const names[] = { "config.json", "state.json" };
+/* ---- all of them ---- */
 
-	for (size_t i = 0; i < ids->len; i++)
-		for (size_t j = 0; j < ARRAY_LEN(names); j++) {
-			const struct record_source source = { dir, ids->items[i], names[j] };
-			if (id_valid(ids->items[i]) && record_check_version(&source, err) < 0)
-				return err_prefix(err, "%s", kind);
-		}
-	return 0;
+struct restore {
+	struct sandboxes *owner;
+	struct restore_progress *progress;
+	struct pool *readers;
+	size_t readers_len; /* this thread is one of them */
+};
+
+/* One pass over the objects of a kind. */
+struct pass {
+	const struct restore *restore;
+	const struct strv *ids;
+	void (*one)(struct pass *pass, size_t number);
+	atomic_size_t next;
+
+	int dir; /* check_version() */
+	atomic_bool failed;
+	struct err *errs;
+
+	void *(*read)(struct sandboxes *owner, const char *id); /* read_object() */
+	void **objects;
+};
+
+static void take_part(void *data)
+{
+	struct pass *pass = data;
+	size_t number;
+
+	while ((number = atomic_fetch_add(&pass->next, 1)) < pass->ids->len)
+		pass->one(pass, number);
 }
 
-static void restored_one(struct restore_progress *progress)
+static void run_pass(struct pass *pass)
 {
-	atomic_fetch_add(&progress->done, 1);
+	const struct restore *restore = pass->restore;
+	size_t helpers = pass->ids->len / OBJECTS_EACH;
+	struct err few; /* readers: the others do their work */
+
+	if (helpers > restore->readers_len - 1)
+		helpers = restore->readers_len - 1;
+	while (helpers-- > 0 && pool_run(restore->readers, take_part, pass, &few) == 0)
+		;
+	take_part(pass);
+	(void)!pool_wait_quiet(restore->readers, NO_DEADLINE);
+}
+
+static void check_version(struct pass *pass, size_t number)
+{
+	static const char *const names[] = { "config.json", "state.json" };
+	const char *id = pass->ids->items[number];
+
+	for (size_t i = 0; i < ARRAY_LEN(names) && id_valid(id); i++) {
+		const struct record_source source = { pass->dir, id, names[i] };
+		if (record_check_version(&source, &pass->errs[number]) < 0) {
+			atomic_store(&pass->failed, true);
+			return;
+		}
+	}
+}
+
+static int check_versions(const struct restore *restore, int dir, const struct strv *ids, const char *kind,
+			  struct err *err)
+{
+	CLEANUP(freep) struct err *errs = xcalloc(ids->len + 1, sizeof(*errs));
+	struct pass pass = { .restore = restore, .ids = ids, .one = check_version, .dir = dir, .errs = errs };
+
+	run_pass(&pass);
+	if (!atomic_load(&pass.failed))
+		return 0;
+	for (size_t i = 0; i < ids->len; i++)
+		if (errs[i].code != RPC_OK)
+			return err_set(err, errs[i].code, "%s: %s", kind, errs[i].text);
+	return -1;
+}
+
+static void read_object(struct pass *pass, size_t number)
+{
+	const struct restore *restore = pass->restore;
+
+	pass->objects[number] = pass->read(restore->owner, pass->ids->items[number]);
+	atomic_fetch_add(&restore->progress->done, 1);
 	hold_point("restore.one");
 }
 
-int store_restore(struct sandboxes *sandboxes, struct restore_progress *progress, struct err *err)
+static void restore_all(const struct restore *restore, const struct strv *ids,
+			void *(*read)(struct sandboxes *owner, const char *id),
+			void (*add)(struct sandboxes *owner, void *object))
 {
-	struct restore_progress nobody_asks = { 0 };
+	CLEANUP(freep) void **objects = xcalloc(ids->len + 1, sizeof(*objects));
+	struct pass pass = {
+		.restore = restore, .ids = ids, .one = read_object, .read = read, .objects = objects
+	};
+
+	run_pass(&pass);
+	for (size_t i = 0; i < ids->len; i++)
+		if (objects[i])
+			add(restore->owner, objects[i]);
+}
+
+static int restore_with(const struct restore *restore, struct err *err)
+{
+	struct sandboxes *owner = restore->owner;
 	CLEANUP(strv_done) struct strv pods = STRV_INIT;
 	CLEANUP(strv_done) struct strv containers = STRV_INIT;
 	CLEANUP(strv_done) struct strv trash = STRV_INIT;
 
 	/* All that can fail as a whole comes first: what follows leaves tasks on the pool. */
-	if (dir_list(sandboxes->pods_dir, ".", &pods, err) < 0 ||
-	    dir_list(sandboxes->containers_dir, ".", &containers, err) < 0 ||
-	    dir_list(sandboxes->trash_dir, ".", &trash, err) < 0 ||
-	    check_versions(sandboxes->pods_dir, &pods, "pods", err) < 0 ||
-	    check_versions(sandboxes->containers_dir, &containers, "containers", err) < 0)
+	if (dir_list(owner->pods_dir, ".", &pods, err) < 0 ||
+	    dir_list(owner->containers_dir, ".", &containers, err) < 0 ||
+	    dir_list(owner->trash_dir, ".", &trash, err) < 0 ||
+	    check_versions(restore, owner->pods_dir, &pods, "pods", err) < 0 ||
+	    check_versions(restore, owner->containers_dir, &containers, "containers", err) < 0)
 		return -1;
-	progress = progress ? progress : &nobody_asks;
-	atomic_store(&progress->all, pods.len + containers.len);
+	atomic_store(&restore->progress->all, pods.len + containers.len);
 	for (size_t i = 0; i < trash.len; i++)
-		store_empty_trash(sandboxes, trash.items[i]);
-	for (size_t i = 0; i < pods.len; i++, restored_one(progress))
-		restore_pod(sandboxes, pods.items[i]);
-	for (size_t i = 0; i < containers.len; i++, restored_one(progress))
-		restore_container(sandboxes, containers.items[i]);
+		store_empty_trash(owner, trash.items[i]);
+	restore_all(restore, &pods, read_one_pod, add_pod);
+	restore_all(restore, &containers, read_one_container, add_container);
 	return 0;
+}
+
+static size_t reader_count(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus < 1 ? 1 : cpus > READERS_MAX ? READERS_MAX : (size_t)cpus;
+}
+
+int store_restore(struct sandboxes *sandboxes, struct restore_progress *progress, struct err *err)
+{
+	struct restore_progress nobody_asks = { 0 };
+	struct restore restore = { .owner = sandboxes,
+				   .progress = progress ? progress : &nobody_asks,
+				   .readers_len = reader_count() };
+
+	restore.readers = pool_new(&(struct pool_options){ .name = "restore",
+							   .threads_max = READERS_MAX,
+							   .queue_max = READERS_MAX,
+							   .idle_ns = NS_PER_SEC,
+							   .stack_size = READER_STACK });
+	int failed = restore_with(&restore, err);
+	pool_free(restore.readers);
+	return failed;
 }

@@ -215,6 +215,13 @@ void store_containers_freep(struct container ***containers)
 	store_containers_free(*containers);
 }
 
+void store_warn(struct sandboxes *sandboxes, char *line)
+{
+	lock_take(&sandboxes->lock);
+	strv_add_take(&sandboxes->warnings, line);
+	lock_drop(&sandboxes->lock);
+}
+
 struct discard {
 	struct sandboxes *owner;
 	char *name;

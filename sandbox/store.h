@@ -44,8 +44,8 @@ struct sandboxes {
 	struct layer_walker *walker;
 	struct exit_watch *exits;
 	struct reconciler *reconciler;
-	atomic_int discards; /* deletions in the trash under way */
-	struct strv warnings;
+	atomic_int discards;  /* deletions in the trash under way */
+	struct strv warnings; /* under lock while the restore goes on */
 
 	struct lock lock;
 	/* under lock; each map holds a reference to its values */
@@ -129,6 +129,8 @@ void pod_network(const struct pod *pod, struct arena *arena, struct network_pod 
 /* stats.c: the pod's interfaces; false when it has none of its own, or they can't be read. */
 bool pod_net_usage(struct pod *pod, struct net_usage *ret);
 
+/* A line for sandboxes_warnings(), while they are opened; it is taken over. */
+void store_warn(struct sandboxes *sandboxes, char *line);
 /* Reads all objects from disk and reconciles them with the kernel. progress: may be NULL. restore.c */
 int store_restore(struct sandboxes *sandboxes, struct restore_progress *progress, struct err *err) MUST_CHECK;
 

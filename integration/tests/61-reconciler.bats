@@ -60,6 +60,24 @@ log_has() { grep -q "$1" "$SERVER_LOG"; }
 	crictl rmp "$pod" >/dev/null
 }
 
+@test "[27] a stop, and a removal, that failed are finished by the next crispd, without another call" {
+	local stopped removed
+	stopped=$(run_pod sticky)
+	removed=$(run_pod stickier)
+	printf DEL >"$WORK/fail"
+	is "$(rpc_code StopPodSandbox "{\"pod_sandbox_id\": \"$stopped\"}")" Unavailable
+	is "$(rpc_code RemovePodSandbox "{\"pod_sandbox_id\": \"$removed\"}")" Unavailable
+	stop_server KILL
+	is "$(reservations)" 2
+	rm "$WORK/fail"
+	start_server
+	within 30 no_reservation
+	within 10 absent "/run/crisp/ns/$stopped"
+	within 10 absent "/run/crisp/pods/$removed"
+	is "$(crictl pods -q -s notready | wc -l)" 2 "they are still listed"
+	crictl rmp "$stopped" "$removed" >/dev/null
+}
+
 @test "[27] a pod that could not be made, and whose network cannot be released: undone in the background" {
 	printf '#!/bin/sh\ncat >/dev/null\n[ "$CNI_COMMAND" != ADD ] || { echo "{\\"code\\": 7, \\"msg\\": \\"no\\"}"; exit 1; }\n' \
 		>"$WORK/plugins/refusing"

@@ -115,6 +115,36 @@ static void test_unnoticed_end(void **data)
 	assert_int_equal(pod_status_of(state, p1)->state, CRI__POD_SANDBOX_STATE__SANDBOX_NOTREADY);
 }
 
+static bool saved_as_stopped(const struct state_dir *state, const char *id)
+{
+	CLEANUP(freep) char *name = xasprintf("root/pods/%s/state.json", id);
+	CLEANUP(freep) char *text = NULL;
+	struct err err = { 0 };
+
+	assert_ok(file_read(state->scratch.dir, name, 65536, &text, NULL, &err));
+	return strstr(text, "\"stopped\":true") != NULL;
+}
+
+/* A stop that failed before crispd went away is tried again by the next one, and nobody else is stopped. */
+static void test_failed_stop_before_the_start(void **data)
+{
+	struct state_dir *state = *data;
+	char ready[ID_SIZE];
+
+	state_dir_id(ready, "2", 'a');
+	state_dir_add_pod(state, &(struct pod_on_disk){ .id = stray, .name = "half", .not_ready = true });
+	state_dir_add_pod(state, &(struct pod_on_disk){ .id = ready, .name = "died" }); /* its pause has */
+	make(state, "run/pods", stray);
+	state_dir_open(state);
+	look_in(state, 0);
+	assert_true(saved_as_stopped(state, stray));
+	assert_false(has(state, "run/pods", stray));
+	assert_false(saved_as_stopped(state, ready));
+	assert_false(saved_as_stopped(state, p1));
+	assert_int_equal(pod_status_of(state, ready)->state, CRI__POD_SANDBOX_STATE__SANDBOX_NOTREADY);
+	assert_int_equal(pod_status_of(state, p1)->state, CRI__POD_SANDBOX_STATE__SANDBOX_READY);
+}
+
 static void test_trash(void **data)
 {
 	struct state_dir *state = *data;
@@ -137,10 +167,8 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_strays_at_the_start),
-		TEST(test_strays_later),
-		TEST(test_unnoticed_end),
-		TEST(test_trash),
+		TEST(test_strays_at_the_start),          TEST(test_strays_later), TEST(test_unnoticed_end),
+		TEST(test_failed_stop_before_the_start), TEST(test_trash),
 	};
 
 	if (state_dir_isolate() < 0) {

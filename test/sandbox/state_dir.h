@@ -26,6 +26,7 @@ struct state_dir {
 	struct config *config;
 	struct arena *arena; /* of answers */
 	struct sandbox_listener listener;
+	struct restore_progress progress;
 	/* while open */
 	struct loop *loop;
 	struct pool *pool;
@@ -98,7 +99,9 @@ static inline struct state_dir *state_dir_new(void)
 
 static inline int state_dir_try_open(struct state_dir *state, struct err *err)
 {
-	struct sandboxes_options options = { .config = state->config, .listener = state->listener };
+	struct sandboxes_options options = { .config = state->config,
+					     .listener = state->listener,
+					     .progress = &state->progress };
 
 	state->loop = options.loop = loop_new(err);
 	state->pool = options.pool = pool_new(&(struct pool_options){
