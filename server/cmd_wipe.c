@@ -275,7 +275,7 @@ static int run(struct wipe *wipe, struct err *err)
 		return 0;
 	}
 	if ((root = claim_take(config->root, err)) < 0 || (runroot = claim_take(config->runroot, err)) < 0 ||
-	    run_claimed(wipe, err) < 0)
+	    marker_check_pair(config->root, config->runroot, err) < 0 || run_claimed(wipe, err) < 0)
 		return -1;
 	if (!wipe->failed)
 		printf("removed %zu pods with their containers and %zu images\n", wipe->pods_gone,

@@ -260,11 +260,13 @@ static int start_metrics(struct daemon *daemon, struct err *err)
 
 static int claim(struct daemon *daemon, struct err *err)
 {
-	daemon->root_claim = claim_take(daemon->options->config->root, err);
+	const struct config *config = daemon->options->config;
+
+	daemon->root_claim = claim_take(config->root, err);
 	if (daemon->root_claim < 0)
 		return -1;
-	daemon->runroot_claim = claim_take(daemon->options->config->runroot, err);
-	return daemon->runroot_claim < 0 ? -1 : marker_write(daemon->options->config->root, err);
+	daemon->runroot_claim = claim_take(config->runroot, err);
+	return daemon->runroot_claim < 0 ? -1 : marker_write(config->root, config->runroot, err);
 }
 
 static int start(struct daemon *daemon, struct err *err)

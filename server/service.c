@@ -7,15 +7,22 @@
  */
 #include "server/service.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "sandbox/userns.h"
 #include "server/events.h"
 
 #define POOL_IDLE NS_PER_SEC
 
-enum { POOL_QUEUE = 4096 };
+#define POD_CIDR_FILE "pod-cidr.json"
+
+enum { POOL_QUEUE = 4096, POD_CIDR_MAX = 4096 };
 
 static void log_warnings(const struct strv *warnings)
 {
@@ -123,6 +130,37 @@ static int open_all(struct service *service, struct loop *loop, struct restore_p
 	return open_sandboxes(service, loop, progress, err) < 0 ? -1 : open_streaming(service, err);
 }
 
+static int save_pod_cidr(const struct config *config, const char *cidr, struct err *err)
+{
+	CLEANUP(fd_closep) int root = dir_open(AT_FDCWD, config->root, err);
+	CLEANUP(json_decrefp) json_t *document = json_pack("{ss}", "podCIDR", cidr);
+	CLEANUP(freep) char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+
+	if (!text)
+		return err_set(err, RPC_INVALID_ARGUMENT, "pod_cidr: not UTF-8");
+	return root < 0 ? -1 : file_replace(root, POD_CIDR_FILE, text, strlen(text), 0600, err);
+}
+
+/* What cannot be read is sent again by the next kubelet that starts. */
+static char *load_pod_cidr(const struct config *config)
+{
+	struct err err = { 0 };
+	CLEANUP(fd_closep) int root = dir_open(AT_FDCWD, config->root, &err);
+	CLEANUP(json_decrefp) json_t *document = NULL;
+	CLEANUP(freep) char *text = NULL;
+	const char *cidr = NULL;
+	size_t len = 0;
+
+	if (root < 0 || file_read(root, POD_CIDR_FILE, POD_CIDR_MAX, &text, &len, &err) < 0 ||
+	    json_parse(text, len, POD_CIDR_MAX, &document, &err) < 0) {
+		if (err.code != RPC_NOT_FOUND)
+			log_warn("%s/" POD_CIDR_FILE ": %s, ignoring", config->root, err.text);
+		return xstrdup("");
+	}
+	cidr = json_string_value(json_object_get(document, "podCIDR"));
+	return xstrdup(cidr ? cidr : "");
+}
+
 struct service *service_open(const struct config *config, struct loop *loop,
 			     struct restore_progress *progress, struct err *err)
 {
@@ -130,8 +168,9 @@ struct service *service_open(const struct config *config, struct loop *loop,
 	size_t threads = (size_t)config->api.workers_max;
 
 	lock_init(&service->lock, "service", LOCK_CONFIG);
+	gate_init(&service->pod_cidr_gate);
 	service->config = config_ref(config);
-	service->pod_cidr = xstrdup("");
+	service->pod_cidr = load_pod_cidr(config);
 	service->image_pool = pool_new(&(struct pool_options){
 		.name = "image", .threads_max = threads, .queue_max = POOL_QUEUE, .idle_ns = POOL_IDLE });
 	service->sandbox_pool = pool_new(&(struct pool_options){
@@ -174,6 +213,7 @@ struct service *service_close(struct service *service)
 		handlers_free(service->handlers);
 	pool_free(service->image_pool);
 	config_unref(service->config);
+	gate_done(&service->pod_cidr_gate);
 	lock_done(&service->lock);
 	free(service->pod_cidr);
 	free(service);
@@ -212,15 +252,31 @@ int service_reload(struct service *service, const struct config *config, struct 
 	return 0;
 }
 
-void service_set_pod_cidr(struct service *service, const char *cidr)
+static int change_pod_cidr(struct service *service, const char *cidr, struct err *err)
 {
-	char *copy = xstrdup(cidr), *old;
+	CLEANUP(config_unrefp) struct config *config = service_config(service);
+	CLEANUP(freep) char *now = service_pod_cidr(service);
+	CLEANUP(freep) char *copy = xstrdup(cidr);
 
+	if (str_eq(now, cidr))
+		return 0;
+	if (save_pod_cidr(config, cidr, err) < 0)
+		return -1;
 	lock_take(&service->lock);
-	old = service->pod_cidr;
+	char *old = service->pod_cidr;
 	service->pod_cidr = copy;
+	copy = old;
 	lock_drop(&service->lock);
-	free(old);
+	return 0;
+}
+
+int service_set_pod_cidr(struct service *service, const struct ctx *ctx, const char *cidr, struct err *err)
+{
+	if (gate_enter(&service->pod_cidr_gate, ctx, "UpdateRuntimeConfig", err) < 0)
+		return -1;
+	int failed = change_pod_cidr(service, cidr, err);
+	gate_leave(&service->pod_cidr_gate);
+	return failed;
 }
 
 char *service_pod_cidr(struct service *service)

@@ -10,7 +10,9 @@
 #ifndef SERVER_SERVICE_H
 #define SERVER_SERVICE_H
 
+#include "base/ctx.h"
 #include "base/err.h"
+#include "base/gate.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -36,7 +38,8 @@ struct service {
 		*sandbox_pool; /* work that calls wait for, apart from the calls' own workers */
 	struct lock lock;
 	struct config *config; /* under lock */
-	char *pod_cidr;        /* under lock; never NULL */
+	char *pod_cidr;        /* under lock; never NULL; changed inside the gate */
+	struct gate pod_cidr_gate;
 };
 
 /* loop: not yet running; outlives the service. What could not be read is logged here. progress: may be NULL
@@ -56,7 +59,9 @@ struct config *service_config(struct service *service); /* a reference */
 /* Hands a new configuration to all who can take it; on failure nothing has changed. */
 int service_reload(struct service *service, const struct config *config, struct err *err) MUST_CHECK;
 
-void service_set_pod_cidr(struct service *service, const char *cidr);
+/* Kept in <root>/pod-cidr.json for the next start. */
+int service_set_pod_cidr(struct service *service, const struct ctx *ctx, const char *cidr,
+			 struct err *err) MUST_CHECK;
 char *service_pod_cidr(struct service *service); /* malloc'd, never NULL */
 
 /* Goes through the stores' locks: returns soon, or never, when one of them is stuck. For the watchdog. */

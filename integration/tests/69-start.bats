@@ -119,6 +119,26 @@ two_pods() {
 	is "$(crictl pods -q --no-trunc)" "$pod"
 }
 
+@test "root is not mounted: refused, and nothing of what runs is touched; once it is, all is there, also what ended" {
+	local pod container ended before
+	pod=$(run_pod disk)
+	container=$(run_container "$pod" disk one)
+	ended=$(run_container "$pod" disk two '.command = ["sh", "-c", "exit 7"]')
+	within 20 has_exited "$ended"
+	stop_server
+	before=$(find /run/crisp | sort)
+	mount -t tmpfs nothing "$CRISP_ROOT"
+	run timeout "$((20 * CRISP_SLOW))" "$CRISPD" --config "$WORK/crisp.toml" --config-dir "$WORK/crisp.toml.d"
+	umount "$CRISP_ROOT"
+	is "$status" 1
+	like "$output" "/run/crisp has 3 pods and containers of another state .* not mounted"
+	is "$(find /run/crisp | sort)" "$before"
+	start_server
+	is "$(container_field "$ended" '"\(.state) \(.exitCode)"')" "CONTAINER_EXITED 7"
+	is "$(in_container "$container" echo here)" here
+	is "$(pod_field "$pod" .state)" SANDBOX_READY
+}
+
 # ---- many pods ----
 
 # Numbered lines, without a process for each: the shell's own read waits.

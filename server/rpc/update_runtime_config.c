@@ -1,7 +1,7 @@
 /*
  * UpdateRuntimeConfig: kubelet tells the pod CIDR it learned. CNI configuration is not made from templates
- * here, so it is checked, remembered and shown in verbose status, and has no further effect. Dual-stack nodes
- * send two, with a comma.
+ * here, so it is checked, remembered, also over a restart, and shown in verbose status, and has no further
+ * effect. Dual-stack nodes send two, with a comma.
  */
 #include <arpa/inet.h>
 #include <string.h>
@@ -46,7 +46,8 @@ static int update_runtime_config(struct call *call, const void *message, void *a
 			return err_set(err, RPC_INVALID_ARGUMENT,
 				       "pod_cidr \"%s\": not a list of ADDRESS/BITS", text);
 	crash_point("update_runtime_config.checked");
-	service_set_pod_cidr(call_service(call), text);
+	if (service_set_pod_cidr(call_service(call), call_ctx(call), text, err) < 0)
+		return -1;
 	crash_point("update_runtime_config.set");
 	return 0;
 }
@@ -54,7 +55,7 @@ static int update_runtime_config(struct call *call, const void *message, void *a
 const struct rpc rpc_update_runtime_config = {
 	.service = "RuntimeService",
 	.method = "UpdateRuntimeConfig",
-	.speed = RPC_FAST,
+	.speed = RPC_SLOW,
 	.effect = RPC_CHANGES,
 	.handle = update_runtime_config,
 };

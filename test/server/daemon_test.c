@@ -502,6 +502,44 @@ static void test_restart_after_kill(void **data)
 	assert_int_equal(code, RPC_OK);
 }
 
+static char *pod_cidr_told(struct state *state)
+{
+	Cri__StatusRequest *ask_status = request(state, &cri__status_request__descriptor);
+
+	ask_status->verbose = true;
+	const Cri__StatusResponse *status =
+		ask(state, RUNTIME("Status"), ask_status, &cri__status_response__descriptor);
+	return xstrdup(map_entry_get(status->info, status->n_info, "network"));
+}
+
+/* kubelet sends it once, to whichever crispd runs then. */
+static void test_pod_cidr_is_kept(void **data)
+{
+	struct state *state = *data;
+	Cri__UpdateRuntimeConfigRequest *update;
+	struct err err = { 0 };
+
+	NEEDS_ROOT(state);
+	update = request(state, &cri__update_runtime_config_request__descriptor);
+	update->runtime_config = request(state, &cri__runtime_config__descriptor);
+	update->runtime_config->network_config = request(state, &cri__network_config__descriptor);
+	update->runtime_config->network_config->pod_cidr = (char *)"10.77.0.0/16,fd00:77::/64";
+	assert_int_equal(code_of(state, RUNTIME("UpdateRuntimeConfig"), update), RPC_OK);
+	for (int i = 0; i < 2; i++) {
+		CLEANUP(freep) char *told = pod_cidr_told(state);
+		assert_non_null(strstr(told, "10.77.0.0/16,fd00:77::/64"));
+		assert_int_equal(process_signal(&state->process, SIGKILL, &err), 0);
+		wait_for(&state->process);
+		client_free(state->client);
+		start_and_wait(state);
+		state->client = client_new(state->socket, false);
+	}
+	update->runtime_config->network_config->pod_cidr = (char *)"";
+	assert_int_equal(code_of(state, RUNTIME("UpdateRuntimeConfig"), update), RPC_OK);
+	CLEANUP(freep) char *told = pod_cidr_told(state);
+	assert_null(strstr(told, "10.77"));
+}
+
 /* Layers that neither an image nor a container has any more, of a pull that was cut short, go at the start.
  */
 static void test_orphans_are_collected(void **data)
@@ -587,13 +625,21 @@ static void test_stop(void **data)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_version),       TEST(test_modes),
-		TEST(test_status),        TEST(test_runtime_config),
-		TEST(test_images),        TEST(test_lists_are_empty),
-		TEST(test_bad_requests),  TEST(test_unimplemented),
-		TEST(test_second_daemon), TEST(test_restart_after_kill),
-		TEST(test_watchdog),      TEST(test_orphans_are_collected),
-		TEST(test_reload),        TEST(test_stop),
+		TEST(test_version),
+		TEST(test_modes),
+		TEST(test_status),
+		TEST(test_runtime_config),
+		TEST(test_images),
+		TEST(test_lists_are_empty),
+		TEST(test_bad_requests),
+		TEST(test_unimplemented),
+		TEST(test_second_daemon),
+		TEST(test_restart_after_kill),
+		TEST(test_pod_cidr_is_kept),
+		TEST(test_watchdog),
+		TEST(test_orphans_are_collected),
+		TEST(test_reload),
+		TEST(test_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
