@@ -33,11 +33,11 @@ census_network() {
 census_files() {
 	local root
 	awk '{ print "mount " $5 " " $4 }' /proc/self/mountinfo
-	# The allocator's lock and last address stay by its own design; systemd's own files are its business, units are seen by
-	# their cgroups.
+	# The allocator's lock and last address stay by its own design, as does the pod CIDR that a client sent; systemd's own files
+	# are its business, units are seen by their cgroups.
 	for root in /var/lib/cni "${CRISP_ROOT:-/var/lib/crisp}" /run /dev/shm; do
-		find "$root" -mindepth 1 \( -path /run/systemd -o -name last_reserved_ip.\* -o -name lock -o -name xtables.lock \) -prune -o -mindepth 1 -print \
-			2>/dev/null | sed 's/^/file /' || true
+		find "$root" -mindepth 1 \( -path /run/systemd -o -name last_reserved_ip.\* -o -name lock -o -name xtables.lock \
+			-o -name pod-cidr.json \) -prune -o -mindepth 1 -print 2>/dev/null | sed 's/^/file /' || true
 	done
 }
 
