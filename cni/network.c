@@ -17,9 +17,11 @@
 #include "base/crash.h"
 #include "base/json.h"
 #include "base/lock.h"
+#include "base/map.h"
 #include "cni/cache.h"
 #include "cni/chain.h"
 #include "cni/conflist.h"
+#include "cni/masquerade.h"
 #include "cni/orphans.h"
 #include "cni/readiness.h"
 #include "cni/result.h"
@@ -39,6 +41,7 @@ struct network {
 	/* under lock */
 	unsigned int inside; /* ADDs and DELs at work */
 	bool alone;          /* GC works, or waits for those inside to leave: nobody enters */
+	struct map failed;   /* ids whose DEL failed; the values mean nothing */
 };
 
 /* True when it may be tried again: somebody left, or a moment has passed. */
@@ -107,6 +110,7 @@ struct network *network_open(const struct config *config, struct loop *loop, str
 	network->config = config_ref(config);
 	lock_init(&network->lock, "network", LOCK_NETWORK);
 	cond_init(&network->changed);
+	map_init(&network->failed, NULL);
 	network->orphans = orphans_find();
 	network->cache = cache_open(root, err);
 	if (network->cache && cache_ids(network->cache, &network->found, err) == 0)
@@ -122,6 +126,7 @@ struct network *network_free(struct network *network)
 	cache_free(network->cache);
 	orphans_free(network->orphans);
 	strv_done(&network->found);
+	map_done(&network->failed);
 	cond_done(&network->changed);
 	lock_done(&network->lock);
 	config_unref(network->config);
@@ -207,12 +212,35 @@ static int add(struct network *network, struct cache_entry *entry, const struct 
 	return 0;
 }
 
+/* DEL as in this chain, and what it leaves without a namespace, or an earlier DEL halfway, here or in a
+ * crispd before. */
+static int release(struct network *network, const struct chain *chain, const json_t *result, bool all,
+		   const struct ctx *ctx, struct err *err)
+{
+	const char *id = chain->container_id;
+	int failed = chain_del(chain, result, all, ctx, err);
+
+	lock_take(&network->lock);
+	bool again =
+		str_empty(chain->netns) || map_get(&network->failed, id) || strv_has(&network->found, id);
+	lock_drop(&network->lock);
+	if (!failed && again)
+		failed = masquerade_remove(chain->list, id, ctx, err);
+	lock_take(&network->lock);
+	if (failed)
+		map_put(&network->failed, id, network);
+	else
+		map_del(&network->failed, id);
+	lock_drop(&network->lock);
+	return failed;
+}
+
 /* The entry goes only when every plugin has released what it had. */
 static int undo(struct network *network, const struct cache_entry *entry, struct err *err)
 {
 	const struct chain chain = chain_of(network, entry, entry->netns);
 
-	if (chain_del(&chain, entry->result, true, NULL, err) < 0)
+	if (release(network, &chain, entry->result, true, NULL, err) < 0)
 		return -1;
 	return cache_del(network->cache, entry, err);
 }
@@ -280,7 +308,7 @@ static int del(struct network *network, const struct network_pod *pod, struct ca
 		return -1;
 	if (entry->list) {
 		const struct chain chain = chain_of(network, entry, pod->netns ? pod->netns : "");
-		if (chain_del(&chain, entry->result, false, ctx, err) < 0)
+		if (release(network, &chain, entry->result, false, ctx, err) < 0)
 			return err_prefix(err, "network \"%s\"", entry->list->name);
 	}
 	crash_point("cni.deleted");

@@ -75,9 +75,14 @@ static int read_environment(pid_t pid, char **ret, size_t *ret_len)
 	CLEANUP(freep) char *text = xcalloc(1, ENVIRON_MAX + 1);
 	ssize_t len = read_start(pid, "environ", text, sizeof(first_name));
 
-	for (int tries = 0; len == 0 && tries < BEGINNING_TRIES && is_beginning(pid); tries++) {
-		nanosleep(&a_moment, NULL);
+	/* Asked before reading: who is no longer beginning then has an environment to read. */
+	for (int tries = 0; len == 0 && tries < BEGINNING_TRIES; tries++) {
+		bool beginning = is_beginning(pid);
+
 		len = read_start(pid, "environ", text, sizeof(first_name));
+		if (!beginning)
+			break;
+		nanosleep(&a_moment, NULL);
 	}
 	/* Of nearly all processes the first bytes are enough. */
 	if (len < (ssize_t)sizeof(first_name) || !str_has_prefix(text, first_name))

@@ -17,12 +17,14 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/spawn.h"
+#include "cni/masquerade.h"
 #include "cni/network.h"
 
 #define PLUGINS "/usr/lib/cni"
 
 static struct fake fake;
 static char *netns;
+static struct network *the_network;
 static struct loop *loop; /* does not run: the configuration is there when the network is opened */
 
 static char *run(const char *script)
@@ -57,12 +59,24 @@ static const struct config *load_config(void)
 	return config;
 }
 
+static struct network *open_network(void)
+{
+	const struct config *config = load_config();
+	struct err err;
+
+	struct network *network = network_open(config, loop, &err);
+	config_unref(config);
+	if (!network)
+		fail_msg("%s", err.text);
+	return network;
+}
+
 static void write_network(void)
 {
 	CLEANUP(freep)
 	char *text = xasprintf(
 		"{\"cniVersion\":\"1.0.0\",\"name\":\"pod-net\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"cni-test0\","
-		"\"isGateway\":true,\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s/ipam\",\"ranges\":[[{\"subnet\":"
+		"\"isGateway\":true,\"ipMasq\":true,\"ipam\":{\"type\":\"host-local\",\"dataDir\":\"%s/ipam\",\"ranges\":[[{\"subnet\":"
 		"\"10.89.7.0/24\"}]],\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}},{\"type\":\"portmap\",\"capabilities\":"
 		"{\"portMappings\":true}}]}",
 		fake.root);
@@ -123,9 +137,9 @@ static void assert_nothing_left(void)
 	assert_int_equal(count("root/cni/results"), 0);
 }
 
-static void test_pod(void **state)
+static void test_pod(void **state UNUSED)
 {
-	struct network *network = *state;
+	struct network *network = the_network;
 	struct network_pod pod = the_pod();
 	CLEANUP(network_result_done) struct network_result result = { 0 };
 	CLEANUP(freep) char *inside = xasprintf("nsenter --net=%s ip -o -4 addr show dev eth0", netns);
@@ -152,9 +166,9 @@ static void test_pod(void **state)
 }
 
 /* Without ports: CHECK of portmap 1.1 looks for IPv6 rules that its ADD of an IPv4 pod never made. */
-static void test_check(void **state)
+static void test_check(void **state UNUSED)
 {
-	struct network *network = *state;
+	struct network *network = the_network;
 	struct network_pod pod = the_pod();
 	CLEANUP(network_result_done) struct network_result result = { 0 };
 	CLEANUP(freep) char *delete = xasprintf("nsenter --net=%s ip link del eth0", netns);
@@ -167,15 +181,16 @@ static void test_check(void **state)
 	free(run(delete));
 	assert_int_equal(network_check(network, NULL, &pod, &err), -1);
 	assert_non_null(strstr(err.text, "plugin bridge: CHECK: "));
+	pod.netns = "";
 	assert_int_equal(network_detach(network, NULL, &pod, &err), 0);
 	assert_nothing_left();
 }
 
 /* As after a reboot or when the namespace was removed under us: the address and the ports are freed all the
  * same. */
-static void test_detach_without_namespace(void **state)
+static void test_detach_without_namespace(void **state UNUSED)
 {
-	struct network *network = *state;
+	struct network *network = the_network;
 	struct network_pod pod = the_pod();
 	CLEANUP(network_result_done) struct network_result result = { 0 };
 	CLEANUP(freep) char *delete = xasprintf("nsenter --net=%s ip link del eth0", netns);
@@ -189,10 +204,58 @@ static void test_detach_without_namespace(void **state)
 	assert_nothing_left();
 }
 
-/* portmap refuses what bridge has made room for: all of it is taken back. */
-static void test_failure_in_the_middle(void **state)
+/* The next crispd's DEL finds no interface any more, as after one that was killed halfway. */
+static void test_detach_after_half_a_detach(void **state UNUSED)
 {
-	struct network *network = *state;
+	struct network_pod pod = the_pod();
+	CLEANUP(network_result_done) struct network_result result = { 0 };
+	CLEANUP(freep) char *delete = xasprintf("nsenter --net=%s ip link del eth0", netns);
+	struct err err;
+
+	assert_int_equal(network_attach(the_network, NULL, &pod, &result, &err), 0);
+	free(run(delete));
+	network_free(the_network);
+	the_network = open_network();
+	if (network_detach(the_network, NULL, &pod, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_nothing_left();
+}
+
+/* DEL fails in the middle: its tool refuses to remove the chain, which another rule leads to. */
+static void test_detach_after_a_failed_detach(void **state UNUSED)
+{
+	struct network_pod pod = the_pod();
+	CLEANUP(network_result_done) struct network_result result = { 0 };
+	char chain[MASQUERADE_CHAIN_SIZE];
+	struct err err;
+
+	assert_int_equal(network_attach(the_network, NULL, &pod, &result, &err), 0);
+	masquerade_chain("pod-net", pod.id, chain);
+	CLEANUP(freep) char *hold = xasprintf("iptables -t nat -A POSTROUTING -s 192.0.2.1 -j %s", chain);
+	CLEANUP(freep) char *let_go = xasprintf("iptables -t nat -D POSTROUTING -s 192.0.2.1 -j %s", chain);
+	free(run(hold));
+	assert_int_equal(network_detach(the_network, NULL, &pod, &err), -1);
+	assert_int_equal(network_detach(the_network, NULL, &pod, &err), -1);
+	assert_non_null(strstr(err.text, chain));
+	free(run(let_go));
+	if (network_detach(the_network, NULL, &pod, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_nothing_left();
+}
+
+static void test_chain_name(void **state UNUSED)
+{
+	char chain[MASQUERADE_CHAIN_SIZE];
+
+	masquerade_chain("crisp-it", "73a6b2fb9dd46895cf91265292b6c2b3f47d7886df0096b987ca9d27d75564c9",
+			 chain);
+	assert_string_equal(chain, "CNI-8674fed015af476691d0099d");
+}
+
+/* portmap refuses what bridge has made room for: all of it is taken back. */
+static void test_failure_in_the_middle(void **state UNUSED)
+{
+	struct network *network = the_network;
 	struct network_pod pod = the_pod();
 	const struct network_port bad = { "no-such-protocol", "", 80, 18080 };
 	CLEANUP(network_result_done) struct network_result result = { 0 };
@@ -204,27 +267,22 @@ static void test_failure_in_the_middle(void **state)
 	assert_nothing_left();
 }
 
-static int set_up(void **state)
+static int set_up(void **state UNUSED)
 {
 	CLEANUP(freep) char *make = xasprintf("touch %s && unshare --net=%s ip link set lo up", netns, netns);
 	free(run(make));
 	struct err err;
 
-	const struct config *config = load_config();
 	write_network();
 	loop = loop_new(&err);
 	assert_non_null(loop);
-	struct network *network = network_open(config, loop, &err);
-	config_unref(config);
-	if (!network)
-		fail_msg("%s", err.text);
-	*state = network;
+	the_network = open_network();
 	return 0;
 }
 
-static int tear_down(void **state)
+static int tear_down(void **state UNUSED)
 {
-	network_free(*state);
+	network_free(the_network);
 	loop_free(loop);
 	umount2(netns, MNT_DETACH);
 	return 0;
@@ -236,6 +294,9 @@ int main(void)
 		cmocka_unit_test(test_pod),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_detach_without_namespace),
+		cmocka_unit_test(test_detach_after_half_a_detach),
+		cmocka_unit_test(test_detach_after_a_failed_detach),
+		cmocka_unit_test(test_chain_name),
 		cmocka_unit_test(test_failure_in_the_middle),
 	};
 
