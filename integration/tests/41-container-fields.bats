@@ -220,4 +220,44 @@ mount_below() { # NAME
 	is "$(in_container "$id" echo here)" here
 }
 
+@test "supplemental groups: Merge adds those that the image's group file gives the user, Strict only what is asked" {
+	only_crisp
+	local id image="$STAGING/test-image-predefined-group:latest" users='run_as_user: {value: 1000}, run_as_group: {value: 1000}'
+	crictl pull "$image" >/dev/null
+	id=$(launch merge ".image.image = \"$image\" | $SECURITY = {$users, supplemental_groups: [1234]}")
+	is "$(in_container "$id" id -G | xargs -n 1 | sort -n | xargs)" "1000 1234 50000"
+	is "$(container_field "$id" '.user.linux.supplementalGroups | map(tonumber) | sort | tojson')" "[1000,1234,50000]"
+	id=$(launch strict ".image.image = \"$image\" | $SECURITY = {$users, supplemental_groups: [1234], supplemental_groups_policy: 1}")
+	is "$(in_container "$id" id -G | xargs -n 1 | sort -n | xargs)" "1000 1234"
+	is "$(container_field "$id" '.user.linux.supplementalGroups | map(tonumber) | sort | tojson')" "[1000,1234]"
+	remove_pods
+	crictl rmi "$image" >/dev/null
+}
+
+@test "pids_limit and log_size_max of the configuration are every container's" {
+	only_crisp
+	local id log="$BATS_TEST_TMPDIR/logs/one.log"
+	printf '[crisp.runtime]\nlog_size_max = 20000\n' >"$WORK/crisp.toml.d/limits.toml"
+	[ ! -d /sys/fs/cgroup/pids ] || printf 'pids_limit = 77\n' >>"$WORK/crisp.toml.d/limits.toml"
+	restart_server
+	id=$(launch one '.command = ["sh", "-c", "i=0; while [ $i -lt 2000 ]; do echo line $i of many; i=$((i + 1)); done; : >/done; sleep 1000"]')
+	within 20 in_container "$id" test -e /done
+	within 5 tail_is_there "$log" "line 1999 of many"
+	[ "$(stat -c %s "$log")" -le 24000 ] || { stat "$log"; return 1; }
+	if [ -d /sys/fs/cgroup/pids ]; then
+		is "$(cat "/sys/fs/cgroup/pids$(awk -F: '$2 == "pids" { print $3 }' "/proc/$(pid_of "$id")/cgroup")/pids.max")" 77
+	fi
+	rm "$WORK/crisp.toml.d/limits.toml"
+	restart_server
+}
+
+tail_is_there() {
+	tail -n 1 "$1" | grep -q "$2"
+}
+
+restart_server() {
+	stop_server
+	start_server
+}
+
 @test "nothing is left behind" { census_is_clean; }
