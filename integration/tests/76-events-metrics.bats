@@ -286,13 +286,15 @@ child_of() {
 	pod=$(sed -n 3p "$BATS_TEST_TMPDIR/rpc" | jq -r .podSandboxId)
 	is "$(rpc_code CreateContainer "{\"pod_sandbox_id\": \"$pod\", \"sandbox_config\": $(cat "$BATS_TEST_TMPDIR/parts.pod.json"),
 		\"config\": {\"metadata\": {\"name\": \"c\"}, \"image\": {\"image\": \"$BUSYBOX\"}, \"command\": [\"no-such-program\"]}}" -header "$header")" InvalidArgument
-	is "$(rpc_code PullImage "{\"image\": {\"image\": \"$BUSYBOX\"}}" -header "$header")" OK
+	is "$(rpc_code PullImage "{\"image\": {\"image\": \"$STAGING/test-image-1:latest\"}}" -header "$header")" OK
+	crictl rmi "$STAGING/test-image-1:latest" >/dev/null
 	is "$(rpc_code StopPodSandbox "{\"pod_sandbox_id\": \"$pod\"}" -header "traceparent=00-$trace-$parent-00")" OK
 	within 20 collected "RunPodSandbox\|CreateContainer\|PullImage" 3
 	cat "$BATS_TEST_TMPDIR/spans"
 	is "$(child_of RunPodSandbox "cni ADD")" "bridge STATUS_CODE_UNSET,portmap STATUS_CODE_UNSET"
 	is "$(child_of CreateContainer "runtime create")" "null STATUS_CODE_ERROR"
 	like "$(child_of PullImage "image manifest")" "STATUS_CODE_UNSET"
+	like "$(child_of PullImage "image layer")" "^sha256:[0-9a-f]{64} STATUS_CODE_UNSET"
 	is "$(grep -c '"cni DEL"\|"bad"' "$BATS_TEST_TMPDIR/spans" || true)" 0 # of a call that is not traced
 	is "$(jq -r .span "$BATS_TEST_TMPDIR/spans" | sort | uniq -d)" ""
 }
