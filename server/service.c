@@ -252,31 +252,32 @@ int service_reload(struct service *service, const struct config *config, struct 
 	return 0;
 }
 
-static int change_pod_cidr(struct service *service, const char *cidr, struct err *err)
+/* A full disk is no reason to call the node's network broken, as a kubelet would. */
+static void change_pod_cidr(struct service *service, const char *cidr)
 {
 	CLEANUP(config_unrefp) struct config *config = service_config(service);
 	CLEANUP(freep) char *now = service_pod_cidr(service);
 	CLEANUP(freep) char *copy = xstrdup(cidr);
 
 	if (str_eq(now, cidr))
-		return 0;
-	if (save_pod_cidr(config, cidr, err) < 0)
-		return -1;
+		return;
+	struct err err;
+	if (save_pod_cidr(config, cidr, &err) < 0)
+		log_warn("pod CIDR: %s, ignoring: it is forgotten with the end of crispd", err.text);
 	lock_take(&service->lock);
 	char *old = service->pod_cidr;
 	service->pod_cidr = copy;
 	copy = old;
 	lock_drop(&service->lock);
-	return 0;
 }
 
 int service_set_pod_cidr(struct service *service, const struct ctx *ctx, const char *cidr, struct err *err)
 {
 	if (gate_enter(&service->pod_cidr_gate, ctx, "UpdateRuntimeConfig", err) < 0)
 		return -1;
-	int failed = change_pod_cidr(service, cidr, err);
+	change_pod_cidr(service, cidr);
 	gate_leave(&service->pod_cidr_gate);
-	return failed;
+	return 0;
 }
 
 char *service_pod_cidr(struct service *service)

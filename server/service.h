@@ -59,7 +59,7 @@ struct config *service_config(struct service *service); /* a reference */
 /* Hands a new configuration to all who can take it; on failure nothing has changed. */
 int service_reload(struct service *service, const struct config *config, struct err *err) MUST_CHECK;
 
-/* Kept in <root>/pod-cidr.json for the next start. */
+/* Kept in <root>/pod-cidr.json for the next start, when it can be. */
 int service_set_pod_cidr(struct service *service, const struct ctx *ctx, const char *cidr,
 			 struct err *err) MUST_CHECK;
 char *service_pod_cidr(struct service *service); /* malloc'd, never NULL */
