@@ -158,6 +158,25 @@ char *arena_fmt(struct arena *arena, const char *fmt, ...)
 	return copy;
 }
 
+/* Behind the first chunk, whose room stays in use. */
+void arena_adopt(struct arena *arena, struct arena *other)
+{
+	struct chunk **end = &other->chunks;
+
+	while (*end)
+		end = &(*end)->next;
+	if (arena->chunks) {
+		*end = arena->chunks->next;
+		arena->chunks->next = other->chunks;
+	} else {
+		arena->chunks = other->chunks;
+	}
+	arena->used += other->used;
+	arena->limit = arena->limit > SIZE_MAX - other->used ? SIZE_MAX : arena->limit + other->used;
+	other->chunks = NULL;
+	arena_free(other);
+}
+
 size_t arena_used(const struct arena *arena)
 {
 	return arena->used;

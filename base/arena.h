@@ -25,6 +25,10 @@ char *arena_strndup(struct arena *arena, const char *text, size_t len) __attribu
 void *arena_memdup(struct arena *arena, const void *data, size_t len) __attribute__((returns_nonnull));
 char *arena_fmt(struct arena *arena, const char *fmt, ...) PRINTF(2, 3) __attribute__((returns_nonnull));
 
+/* What other handed out lives as long as arena from now on; other is freed. It does not count
+ * against arena's limit. */
+void arena_adopt(struct arena *arena, struct arena *other);
+
 /* Bytes handed out so far. */
 size_t arena_used(const struct arena *arena);
 

@@ -72,23 +72,30 @@ bool cgroup_text_number(const char *text, uint64_t *ret)
 	return number(&text, ret);
 }
 
+/* The key that is line's first len bytes. */
+static const struct cgroup_text_key *key_of(const char *line, size_t len, const struct cgroup_text_key *keys,
+					    size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (*keys[i].name == *line && strncmp(keys[i].name, line, len) == 0 && !keys[i].name[len])
+			return &keys[i];
+	return NULL;
+}
+
 size_t cgroup_text_keys(const char *text, const struct cgroup_text_key *keys, size_t count, void *ret)
 {
 	size_t found = 0;
 
-	for (const char *line = text; *line; line = next_line(line)) {
-		size_t len = strcspn(line, " \n");
-		const char *value = line + len + 1;
+	for (const char *line = text, *next; *line; line = next) {
+		const char *space = strchrnul(line, ' ');
+		const struct cgroup_text_key *key;
 
-		if (line[len] != ' ')
+		next = next_line(line);
+		if (space >= next || !*space)
 			continue;
-		for (size_t i = 0; i < count; i++) {
-			if (strncmp(keys[i].name, line, len) != 0 || keys[i].name[len])
-				continue;
-			found +=
-				cgroup_text_number(value, (uint64_t *)(void *)((char *)ret + keys[i].offset));
-			break;
-		}
+		key = key_of(line, (size_t)(space - line), keys, count);
+		found +=
+			key && cgroup_text_number(space + 1, (uint64_t *)(void *)((char *)ret + key->offset));
 	}
 	return found;
 }

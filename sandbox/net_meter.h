@@ -1,6 +1,8 @@
 /*
- * Counters of the interfaces in a pod's network namespace, by one RTM_GETLINK dump per reading (rtnetlink(7))
- * on a socket that was opened inside the namespace and is kept.
+ * Counters of the interfaces in a pod's network namespace, by one dump per reading on a route netlink socket
+ * (rtnetlink(7)) that was opened inside the namespace and is kept: RTM_GETSTATS, which has the counters alone
+ * (kernel include/uapi/linux/if_link.h), and RTM_GETLINK at first, when there is an interface that is not
+ * known, and every NET_NAMES_NS: an interface that got another name has the former one until then.
  *
  * The socket holds the namespace: net_meter_close() before it is to go. Kept sockets count among
  * meter_descriptors_max(); past that, one is opened for each reading. Entering the namespace is done by a
@@ -21,8 +23,10 @@
 #include "base/mem.h"
 
 enum { NET_LINKS_MAX = 64 }; /* more are left out */
+#define NET_NAMES_NS (INT64_C(60) * 1000 * 1000 * 1000)
 
 struct net_link {
+	int index;
 	char name[IF_NAMESIZE];
 	bool loopback;
 	uint64_t rx_bytes, rx_packets, rx_errors, rx_dropped;
@@ -35,12 +39,12 @@ struct net_usage {
 	size_t len;
 };
 
-struct nl_sock;
+struct net_asker;
 
 struct net_meter {
 	struct lock lock;
 	/* under lock */
-	struct nl_sock *socket; /* NULL: none is kept, or one reading has it */
+	struct net_asker *asker; /* NULL: none is kept, or one reading has it */
 	bool closed;
 };
 

@@ -329,16 +329,18 @@ static bool is_ready(void *object, const void *filter UNUSED)
 	return pod_ready(object);
 }
 
-static struct lister lister_of(struct pod **pods)
+static struct lister lister_of(struct sandboxes *sandboxes, struct pod **pods)
 {
-	return (struct lister){ .objects = (void *const *)pods, .matches = is_ready, .make = make_pod };
+	return (struct lister){
+		.objects = (void *const *)pods, .matches = is_ready, .make = make_pod, .pool = sandboxes->pool
+	};
 }
 
 void pods_metrics_list(struct sandboxes *sandboxes, struct arena *arena,
 		       Cri__ListPodSandboxMetricsResponse *ret)
 {
 	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
-	const struct lister lister = lister_of(pods);
+	const struct lister lister = lister_of(sandboxes, pods);
 
 	ret->pod_metrics = (Cri__PodSandboxMetrics **)lister_all(&lister, arena, &ret->n_pod_metrics);
 }
@@ -346,7 +348,7 @@ void pods_metrics_list(struct sandboxes *sandboxes, struct arena *arena,
 int pods_metrics_each(struct sandboxes *sandboxes, const struct list_sink *sink, struct err *err)
 {
 	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
-	const struct lister lister = lister_of(pods);
+	const struct lister lister = lister_of(sandboxes, pods);
 
 	return lister_each(&lister, sink, err);
 }

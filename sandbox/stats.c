@@ -185,12 +185,14 @@ static ProtobufCMessage *make_container(void *object, const void *data UNUSED, s
 	return &container_message(object, arena)->base;
 }
 
-static struct lister containers_lister(struct container **containers, const Cri__ContainerStatsFilter *filter)
+static struct lister containers_lister(struct sandboxes *sandboxes, struct container **containers,
+				       const Cri__ContainerStatsFilter *filter)
 {
 	return (struct lister){ .objects = (void *const *)containers,
 				.matches = container_matches,
 				.filter = filter,
-				.make = make_container };
+				.make = make_container,
+				.pool = sandboxes->pool };
 }
 
 int container_stats(struct sandboxes *sandboxes, const char *id, struct arena *arena,
@@ -208,7 +210,7 @@ int containers_stats_list(struct sandboxes *sandboxes, const Cri__ContainerStats
 			  struct arena *arena, Cri__ListContainerStatsResponse *ret, struct err *err UNUSED)
 {
 	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
-	const struct lister lister = containers_lister(containers, filter);
+	const struct lister lister = containers_lister(sandboxes, containers, filter);
 
 	ret->stats = (Cri__ContainerStats **)lister_all(&lister, arena, &ret->n_stats);
 	return 0;
@@ -218,7 +220,7 @@ int containers_stats_each(struct sandboxes *sandboxes, const Cri__ContainerStats
 			  const struct list_sink *sink, struct err *err)
 {
 	CLEANUP(store_containers_freep) struct container **containers = store_containers(sandboxes, NULL);
-	const struct lister lister = containers_lister(containers, filter);
+	const struct lister lister = containers_lister(sandboxes, containers, filter);
 
 	return lister_each(&lister, sink, err);
 }
@@ -358,13 +360,15 @@ static ProtobufCMessage *make_pod(void *object, const void *data UNUSED, struct 
 	return &pod_message(object, arena)->base;
 }
 
-static struct lister pods_lister(struct pod **pods, const Cri__PodSandboxStatsFilter *filter)
+static struct lister pods_lister(struct sandboxes *sandboxes, struct pod **pods,
+				 const Cri__PodSandboxStatsFilter *filter)
 {
 	return (struct lister){
 		.objects = (void *const *)pods,
 		.matches = pod_matches,
 		.filter = filter,
 		.make = make_pod,
+		.pool = sandboxes->pool,
 	};
 }
 
@@ -383,7 +387,7 @@ int pods_stats_list(struct sandboxes *sandboxes, const Cri__PodSandboxStatsFilte
 		    struct arena *arena, Cri__ListPodSandboxStatsResponse *ret, struct err *err UNUSED)
 {
 	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
-	const struct lister lister = pods_lister(pods, filter);
+	const struct lister lister = pods_lister(sandboxes, pods, filter);
 
 	ret->stats = (Cri__PodSandboxStats **)lister_all(&lister, arena, &ret->n_stats);
 	return 0;
@@ -393,7 +397,7 @@ int pods_stats_each(struct sandboxes *sandboxes, const Cri__PodSandboxStatsFilte
 		    const struct list_sink *sink, struct err *err)
 {
 	CLEANUP(store_pods_freep) struct pod **pods = store_pods(sandboxes);
-	const struct lister lister = pods_lister(pods, filter);
+	const struct lister lister = pods_lister(sandboxes, pods, filter);
 
 	return lister_each(&lister, sink, err);
 }

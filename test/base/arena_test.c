@@ -65,6 +65,29 @@ static void copies(void **state)
 	assert_null(arena_free(NULL));
 }
 
+static void what_is_adopted_stays(void **state)
+{
+	CLEANUP(arena_freep) struct arena *arena = arena_new(128);
+	struct arena *small = arena_new(0), *large = arena_new(0);
+	char *ours, *first, *second;
+
+	(void)state;
+	first = arena_strdup(small, "small");
+	arena_adopt(arena, small); /* by one that has nothing yet */
+	ours = arena_strdup(arena, "ours");
+	for (int i = 0; i < 1000; i++)
+		second = arena_fmt(large, "%d of many that are in several chunks", i);
+	arena_adopt(arena, large);
+	arena_adopt(arena, arena_new(0)); /* one that has nothing */
+	assert_string_equal(first, "small");
+	assert_string_equal(ours, "ours");
+	assert_string_equal(second, "999 of many that are in several chunks");
+	assert_true(arena_used(arena) > 1000 * sizeof("of many that are in several chunks"));
+	/* The limit is for its own. */
+	assert_non_null(arena_try(arena, 112));
+	assert_null(arena_try(arena, 16));
+}
+
 static void passing_the_limit_ends_the_process(void **state)
 {
 	(void)state;
@@ -90,6 +113,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(large_requests_leave_the_chunk_in_use),
 		cmocka_unit_test(limit_is_exact),
 		cmocka_unit_test(copies),
+		cmocka_unit_test(what_is_adopted_stays),
 		cmocka_unit_test(passing_the_limit_ends_the_process),
 	};
 

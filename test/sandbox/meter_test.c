@@ -188,6 +188,60 @@ static void test_network(void **state)
 	net_meter_done(&meter);
 }
 
+/* Runs a shell's command in the namespace. */
+static void run_inside(const char *path, const char *text)
+{
+	CLEANUP(freep) char *net = xasprintf("--net=%s", path);
+	const char *const argv[] = { "nsenter", net, "bash", "-c", text, NULL };
+	const struct command command = { .path = "nsenter", .argv = argv };
+	CLEANUP(process_done) struct process process = PROCESS_INIT;
+	struct err err = { 0 };
+	int status;
+
+	assert_ok(command_start(&command, &process, &err));
+	assert_ok(process_wait(&process, NULL, &status, &err));
+	assert_int_equal(status, 0);
+}
+
+/* What is asked with names kept is what is asked with names, and a new interface has its own at once. */
+static void test_counters(void **state)
+{
+	struct process process = PROCESS_INIT;
+	CLEANUP(freep) char *path = start_in_namespace(&process);
+	CLEANUP(freep) struct net_usage *usage = xnew(struct net_usage);
+	CLEANUP(freep) struct net_usage *again = xnew(struct net_usage);
+	struct net_meter meter, fresh;
+	struct err err = { 0 };
+	int status;
+
+	(void)state;
+	net_meter_init(&meter);
+	net_meter_init(&fresh);
+	assert_ok(net_meter_read(&meter, path, usage, &err));
+	run_inside(path, "ip link set lo up && echo 12345 >/dev/udp/127.0.0.1/9; true");
+	assert_ok(net_meter_read(&meter, path, usage, &err));
+	assert_true(usage->links[0].rx_packets > 0 && usage->links[0].rx_bytes > 6);
+	assert_ok(net_meter_read(&fresh, path, again, &err));
+	assert_int_equal(usage->len, again->len);
+	usage->at = again->at;
+	assert_memory_equal(usage, again, sizeof(*usage));
+
+	run_inside(path, "ip link add crisp-t0 type bridge");
+	assert_ok(net_meter_read(&meter, path, usage, &err));
+	assert_int_equal(usage->len, again->len + 1);
+	assert_string_equal(usage->links[usage->len - 1].name, "crisp-t0");
+	assert_false(usage->links[usage->len - 1].loopback);
+	run_inside(path, "ip link del crisp-t0");
+	assert_ok(net_meter_read(&meter, path, usage, &err));
+	assert_int_equal(usage->len, again->len);
+
+	net_meter_done(&meter);
+	net_meter_done(&fresh);
+	assert_int_equal(process_signal(&process, SIGKILL, &err), 0);
+	assert_ok(process_wait(&process, NULL, &status, &err));
+	process_done(&process);
+}
+
 static void name_link(struct net_usage *usage, size_t at, const char *name)
 {
 	snprintf(usage->links[at].name, sizeof(usage->links[at].name), "%s", name);
@@ -297,13 +351,10 @@ static void test_walk_deep(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cgroup),
-		cmocka_unit_test(test_cgroup_removed),
-		cmocka_unit_test(test_no_room),
-		cmocka_unit_test(test_network),
-		cmocka_unit_test(test_default_interface),
-		cmocka_unit_test(test_walk),
-		cmocka_unit_test(test_walk_deep),
+		cmocka_unit_test(test_cgroup),   cmocka_unit_test(test_cgroup_removed),
+		cmocka_unit_test(test_no_room),  cmocka_unit_test(test_network),
+		cmocka_unit_test(test_counters), cmocka_unit_test(test_default_interface),
+		cmocka_unit_test(test_walk),     cmocka_unit_test(test_walk_deep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
