@@ -427,6 +427,7 @@ static int create_work(void *data, const struct ctx *ctx, char **ret, struct err
 		*ret = xstrdup(found->id);
 		return 0;
 	}
+	move_lock_expect(create->owner->moves);
 	/* create_free() may drop the last other reference while the gate is still to be left. */
 	CLEANUP(pod_unrefp) struct pod *pod = pod_ref(create->pod);
 	if (gate_enter(&pod->gate, ctx, "CreateContainer", err) < 0)

@@ -183,9 +183,13 @@ static int build(struct pod *pod, const struct ctx *ctx, struct err *err)
 	    pod_resources_apply(pod, err) < 0 || crash_point("run_pod.limits") ||
 	    start_pause(pod, arena, &pause, ctx, err) < 0 || crash_point("run_pod.pause") ||
 	    pod_files_make(&files, err) < 0 || crash_point("run_pod.files") || map_layers(pod, err) < 0 ||
-	    crash_point("run_pod.layers") || attach(pod, arena, ctx, err) < 0 ||
-	    crash_point("run_pod.network"))
+	    crash_point("run_pod.layers"))
 		return -1;
+	/* The pod's first container follows. */
+	move_lock_expect(pod->owner->moves);
+	if (attach(pod, arena, ctx, err) < 0 || crash_point("run_pod.network"))
+		return -1;
+	move_lock_expect(pod->owner->moves);
 	if (pod_files_write_hosts(&files, (const char *const *)pod->ips.items, err) < 0 ||
 	    crash_point("run_pod.hosts"))
 		return -1;

@@ -136,6 +136,7 @@ static int open_parts(struct sandboxes *sandboxes, struct restore_progress *prog
 	sandboxes->cgroups = cgroups_open(NULL, err);
 	if (!sandboxes->cgroups)
 		return -1;
+	sandboxes->moves = move_lock_new(sandboxes->cgroups, sandboxes->pool);
 	sandboxes->exits = exit_watch_new(sandboxes->loop, sandboxes->exit_dir, exit_noticed, sandboxes, err);
 	if (!sandboxes->exits)
 		return -1;
@@ -224,6 +225,7 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 	map_done(&sandboxes->container_names);
 	lock_done(&sandboxes->lock);
 	announcer_done(&sandboxes->announcer);
+	move_lock_free(sandboxes->moves);
 	cgroups_free(sandboxes->cgroups);
 	seccomps_free(sandboxes->seccomps);
 	selinux_levels_free(sandboxes->selinux_levels);

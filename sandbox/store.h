@@ -17,6 +17,7 @@
 #include "sandbox/pod.h"
 #include "sandbox/reconciler.h"
 #include "sandbox/sandboxes.h"
+#include "sandbox/move_lock.h"
 #include "sandbox/seccomp.h"
 #include "sandbox/spec.h"
 
@@ -31,6 +32,7 @@ struct sandboxes {
 	struct announcer announcer;
 	struct flights *flights;
 	struct cgroups *cgroups;
+	struct move_lock *moves;
 	struct seccomps *seccomps;
 	struct cdi *cdi;
 	struct hooks *hooks;
