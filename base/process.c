@@ -21,7 +21,8 @@
 
 #include "base/file.h"
 
-enum { STAT_MAX = 4096, STATE_FIELD = 3, START_TIME_FIELD = 22, EXIT_CODE_FIELD = 52 };
+enum { STAT_MAX = 4096 };
+enum { STATE_FIELD = 3, START_TIME_FIELD = 22, SIZE_FIELD = 23, START_CODE_FIELD = 26, EXIT_CODE_FIELD = 52 };
 
 /* A field of /proc/PID/stat, by its number in proc_pid_stat(5), from STATE_FIELD on; it points into text. */
 static char *stat_field(pid_t pid, int number, char text[STAT_MAX])
@@ -67,6 +68,17 @@ static int stat_number(pid_t pid, int number, uint64_t *ret)
 int process_start_time(pid_t pid, uint64_t *ret)
 {
 	return stat_number(pid, START_TIME_FIELD, ret);
+}
+
+bool process_in_exec(pid_t pid)
+{
+	uint64_t start_code, size;
+
+	/* An exec first takes the old memory away, sets this address after the new arguments and environment
+	 * are in place (load_elf_binary()), and tells 1 to who may not know it. Who has no memory is a thread
+	 * of the kernel's, or has ended. */
+	return stat_number(pid, START_CODE_FIELD, &start_code) == 0 && start_code == 0 &&
+	       stat_number(pid, SIZE_FIELD, &size) == 0 && size > 0;
 }
 
 static int pidfd_signal(int pidfd, int signal)

@@ -88,7 +88,9 @@ void command_result_text(const struct command_result *result, char *text, size_t
 
 /* Opens pid if it is still the process with that start time (0: any). NOT_FOUND when it is gone. */
 int process_open(pid_t pid, uint64_t start_time, struct process *ret, struct err *err) MUST_CHECK;
-int process_start_time(pid_t pid, uint64_t *ret);  /* 0 or -1 with errno */
+int process_start_time(pid_t pid, uint64_t *ret); /* 0 or -1 with errno */
+/* True while /proc cannot tell its arguments and environment, since it is in the middle of its exec. */
+bool process_in_exec(pid_t pid);
 void process_done(struct process *process);        /* closes the pidfd; also for CLEANUP */
 bool process_alive(const struct process *process); /* not reaped and not a zombie */
 int process_signal(const struct process *process, int signal, struct err *err) MUST_CHECK; /* gone: 0 */

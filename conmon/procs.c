@@ -17,14 +17,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/spawn.h"
 #include "base/str.h"
 
-enum { STAT_MAX = 1024, LIMITS_MAX = 4096, CMDLINE_MAX = 16384, DEPTH_MAX = 4096 };
+enum { STAT_MAX = 1024, LIMITS_MAX = 4096, CMDLINE_MAX = 16384, DEPTH_MAX = 4096, MOMENTS_MAX = 100 };
+static const struct timespec a_moment = { .tv_nsec = NS_PER_MS };
 
 struct proc {
 	pid_t pid, parent;
@@ -178,6 +181,15 @@ static bool has_words(pid_t pid, const struct wanted *wanted)
 	char text[CMDLINE_MAX];
 	size_t len = read_proc(pid, "cmdline", text, sizeof(text));
 
+	for (int moments = 0; len == 0 && moments < MOMENTS_MAX; moments++) {
+		bool beginning = process_in_exec(pid);
+
+		/* Asked before reading: who has begun by then has arguments to read. */
+		len = read_proc(pid, "cmdline", text, sizeof(text));
+		if (!beginning || len)
+			break;
+		nanosleep(&a_moment, NULL);
+	}
 	return len && memmem(text, len, wanted->words, wanted->words_len);
 }
 

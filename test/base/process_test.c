@@ -188,6 +188,36 @@ static void the_end_is_told_of_any_process(void **state)
 	assert_false(process_stopped(&process));
 }
 
+/* Right after its start a process is in its exec; once it is not, it has an environment. */
+static void a_process_in_its_exec_is_told(void **state)
+{
+	const char *argv[] = { "sleep", "1000", NULL };
+	const char *env[] = { "A=1", "B=2", "C=3", "D=4", "PATH=/usr/bin:/bin", NULL };
+	const struct command command = { .path = "sleep", .argv = argv, .env = env };
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		CLEANUP(process_done) struct process process = PROCESS_INIT;
+		CLEANUP(freep) char *text = NULL;
+		char path[64];
+		size_t len;
+		int status;
+
+		assert_ok(command_start(&command, &process, &err));
+		snprintf(path, sizeof(path), "/proc/%d/environ", (int)process.pid);
+		while (process_in_exec(process.pid))
+			;
+		assert_ok(file_read(AT_FDCWD, path, 4096, &text, &len, &err));
+		assert_true(len > 0);
+		assert_ok(process_signal(&process, SIGKILL, &err));
+		assert_ok(process_wait_gone(&process, NULL, &err));
+		assert_false(process_in_exec(process.pid)); /* a zombie has no memory */
+		assert_ok(process_wait(&process, NULL, &status, &err));
+		assert_false(process_in_exec(process.pid));
+	}
+	assert_false(process_in_exec(getpid()));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -195,6 +225,7 @@ int main(void)
 		cmocka_unit_test(groups_are_killed),
 		cmocka_unit_test(a_pid_is_guarded_by_its_start_time),
 		cmocka_unit_test(start_time_of_a_hostile_name),
+		cmocka_unit_test(a_process_in_its_exec_is_told),
 		cmocka_unit_test(dies_with_the_thread_that_started_it),
 		cmocka_unit_test(the_end_is_told_of_any_process),
 	};
