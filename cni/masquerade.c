@@ -7,12 +7,14 @@
 
 #include "base/spawn.h"
 #include "base/str.h"
+#include "cni/plugin.h"
 
 enum { RULES_MAX = 16 * 1024 * 1024, COMPLAINT_MAX = 4096, WHY_MAX = 512, RULE_TRIES = 64 };
 
 struct firewall {
 	const char *tool;
 	const char *chain, *comment;
+	const char *id; /* CNI_CONTAINERID=... */
 	const struct ctx *ctx;
 };
 
@@ -44,18 +46,22 @@ static bool list_makes_chains(const struct conflist *list)
 	return false;
 }
 
-/* iptables of the table nat with these arguments, NULL-terminated. *ret_done: it ran, and liked them. */
+/* iptables of the table nat with these arguments, NULL-terminated. *ret_done: it ran, and liked them. In its
+ * environment it is one more plugin: should it outlive crispd, the next one waits for it (cni/orphans.h). */
 static int iptables(const struct firewall *firewall, const char *const *args, struct str *out, bool *ret_done,
 		    struct err *err)
 {
 	CLEANUP(command_result_done) struct command_result result = { 0 };
 	const char *argv[16] = { firewall->tool, "-w", "-t", "nat" };
+	const char *const env[] = { "CNI_COMMAND=DEL", PLUGIN_TOOLS_PATH, firewall->id, NULL };
 
 	for (size_t i = 0; args[i]; i++)
 		argv[i + 4] = args[i];
-	const struct command command = {
-		.path = firewall->tool, .argv = argv, .stdout_max = RULES_MAX, .stderr_max = COMPLAINT_MAX
-	};
+	const struct command command = { .path = firewall->tool,
+					 .argv = argv,
+					 .env = env,
+					 .stdout_max = RULES_MAX,
+					 .stderr_max = COMPLAINT_MAX };
 	if (command_run(&command, firewall->ctx, &result, err) < 0)
 		return -1;
 	*ret_done = result.exited && result.status == 0;
@@ -139,6 +145,7 @@ int masquerade_remove(const struct conflist *list, const char *container_id, con
 {
 	static const char *const tools[] = { "iptables", "ip6tables" };
 	CLEANUP(freep) char *comment = xasprintf("name: \"%s\" id: \"%s\"", list->name, container_id);
+	CLEANUP(freep) char *id = xasprintf("CNI_CONTAINERID=%s", container_id);
 	char chain[MASQUERADE_CHAIN_SIZE];
 	bool there;
 
@@ -147,7 +154,7 @@ int masquerade_remove(const struct conflist *list, const char *container_id, con
 	masquerade_chain(list->name, container_id, chain);
 	for (size_t i = 0; i < ARRAY_LEN(tools); i++) {
 		const struct firewall firewall = {
-			.tool = tools[i], .chain = chain, .comment = comment, .ctx = ctx
+			.tool = tools[i], .chain = chain, .comment = comment, .id = id, .ctx = ctx
 		};
 		if (has_chain(&firewall, &there, err) < 0 || (there && remove_chain(&firewall, err) < 0))
 			return err_prefix(err, "masquerading chain %s", chain);

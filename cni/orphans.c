@@ -1,7 +1,8 @@
 /*
- * A plugin is known by its environment, which begins as build_env() of plugin.c writes it, and so are the
- * plugins that it runs itself. A container could have such an environment too, but it has no part in our
- * mount namespace.
+ * A plugin is known by its environment, and so are the plugins that it runs itself: it has the two variables
+ * of the spec that tell what to do and for whom, anywhere in it. crispd puts them first, but a plugin that is
+ * a shell script passes them on in an order of its own. A container could have such an environment too, but
+ * it has no part in our mount namespace.
  */
 #include "cni/orphans.h"
 
@@ -19,9 +20,8 @@
 #include "base/spawn.h"
 #include "base/str.h"
 
-enum { ENVIRON_MAX = 64 * 1024, BEGINNING_TRIES = 1000 };
+enum { ENVIRON_MAX = 64 * 1024, MOMENTS_MAX = 1000 };
 static const struct timespec a_moment = { .tv_nsec = NS_PER_MS };
-static const char first_name[] = "CNI_COMMAND=", id_name[] = "CNI_CONTAINERID=";
 
 struct orphan {
 	struct process process;
@@ -33,15 +33,27 @@ struct orphans {
 	size_t len;
 };
 
-/* The value of CNI_CONTAINERID of a plugin's environment; NULL: it is none, or of no pod. */
+/* One look at all processes. */
+struct search {
+	struct orphans *orphans;
+	int moments; /* spent on processes in the middle of their exec: bounded over all */
+	char environment[ENVIRON_MAX + 1];
+};
+
+/* The value of a variable: its name with '='. NULL: there is none. */
+static const char *find_value(const char *environment, size_t len, const char *name)
+{
+	for (size_t at = 0; at < len; at += strlen(environment + at) + 1)
+		if (str_has_prefix(environment + at, name))
+			return environment + at + strlen(name);
+	return NULL;
+}
+
+/* Of which pod a plugin is; NULL: it is none, or of no pod. */
 static const char *find_id(const char *environment, size_t len)
 {
-	if (len < sizeof(first_name) || !str_has_prefix(environment, first_name))
-		return NULL;
-	for (size_t at = 0; at < len; at += strlen(environment + at) + 1)
-		if (str_has_prefix(environment + at, id_name))
-			return environment + at + sizeof(id_name) - 1;
-	return NULL;
+	return find_value(environment, len, "CNI_COMMAND=") ? find_value(environment, len, "CNI_CONTAINERID=")
+							    : NULL;
 }
 
 static bool same_mounts(pid_t pid)
@@ -53,59 +65,42 @@ static bool same_mounts(pid_t pid)
 	       ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
 }
 
-static ssize_t read_start(pid_t pid, const char *name, char *text, size_t size)
+static ssize_t read_environment_once(pid_t pid, char *text)
 {
-	CLEANUP(freep) char *path = xasprintf("/proc/%d/%s", (int)pid, name);
+	CLEANUP(freep) char *path = xasprintf("/proc/%d/environ", (int)pid);
 	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	return fd < 0 ? -1 : read(fd, text, size);
+	return fd < 0 ? -1 : read(fd, text, ENVIRON_MAX);
 }
 
-/* In the middle of its exec a process has memory, but neither arguments nor an environment yet. */
-static bool is_beginning(pid_t pid)
+static size_t read_environment(struct search *search, pid_t pid)
 {
-	char text[8];
+	ssize_t len = read_environment_once(pid, search->environment);
 
-	return read_start(pid, "cmdline", text, sizeof(text)) == 0 &&
-	       read_start(pid, "statm", text, sizeof(text)) > 1 && !str_has_prefix(text, "0 ");
-}
+	while (len == 0 && search->moments < MOMENTS_MAX) {
+		bool beginning = process_in_exec(pid);
 
-static int read_environment(pid_t pid, char **ret, size_t *ret_len)
-{
-	CLEANUP(freep) char *text = xcalloc(1, ENVIRON_MAX + 1);
-	ssize_t len = read_start(pid, "environ", text, sizeof(first_name));
-
-	/* Asked before reading: who is no longer beginning then has an environment to read. */
-	for (int tries = 0; len == 0 && tries < BEGINNING_TRIES; tries++) {
-		bool beginning = is_beginning(pid);
-
-		len = read_start(pid, "environ", text, sizeof(first_name));
-		if (!beginning)
+		/* Asked before reading: who has begun by then has an environment to read. */
+		len = read_environment_once(pid, search->environment);
+		if (!beginning || len != 0)
 			break;
+		search->moments++;
 		nanosleep(&a_moment, NULL);
 	}
-	/* Of nearly all processes the first bytes are enough. */
-	if (len < (ssize_t)sizeof(first_name) || !str_has_prefix(text, first_name))
-		return -1;
-	len = read_start(pid, "environ", text, ENVIRON_MAX);
 	if (len < 0)
-		return -1;
-	*ret = TAKE(text);
-	*ret_len = (size_t)len;
-	return 0;
+		return 0;
+	search->environment[len] = '\0';
+	return (size_t)len;
 }
 
-static void look_at(struct orphans *orphans, pid_t pid)
+static void look_at(struct search *search, pid_t pid)
 {
 	struct process process CLEANUP(process_done) = PROCESS_INIT;
-	CLEANUP(freep) char *environment = NULL;
-	const char *id;
+	struct orphans *orphans = search->orphans;
+	size_t len = read_environment(search, pid);
+	const char *id = find_id(search->environment, len);
 	struct err err;
-	size_t len;
 
-	if (read_environment(pid, &environment, &len) < 0)
-		return;
-	id = find_id(environment, len);
 	if (!id || !same_mounts(pid) || process_open(pid, 0, &process, &err) < 0)
 		return;
 	orphans->items = xrealloc(orphans->items, orphans->len + 1, sizeof(*orphans->items));
@@ -116,15 +111,17 @@ static void look_at(struct orphans *orphans, pid_t pid)
 struct orphans *orphans_find(void)
 {
 	struct orphans *orphans = xnew(struct orphans);
+	CLEANUP(freep) struct search *search = xnew(struct search);
 	CLEANUP(strv_done) struct strv names = STRV_INIT;
 	uint64_t pid;
 
+	search->orphans = orphans;
 	/* Without /proc nothing works; then there is nothing to be found either. */
 	if (dir_list(AT_FDCWD, "/proc", &names, NULL) < 0)
 		return orphans;
 	for (size_t i = 0; i < names.len; i++)
-		if (parse_u64(names.items[i], INT32_MAX, &pid) && pid > 1)
-			look_at(orphans, (pid_t)pid);
+		if (parse_u64(names.items[i], INT32_MAX, &pid) && pid > 1 && (pid_t)pid != getpid())
+			look_at(search, (pid_t)pid);
 	return orphans;
 }
 

@@ -21,8 +21,6 @@
 #include "base/spawn.h"
 #include "base/step.h"
 
-#define TOOLS_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 enum { TEXT_MAX = 400, CODE_TRY_AGAIN = 11, RESULT_TEXT_MAX = 512 };
 
 static const char *const commands[] = { "ADD", "DEL", "CHECK", "STATUS", "GC", "VERSION", "other" };
@@ -83,7 +81,7 @@ static void build_env(const struct plugin_call *call, struct strv *env)
 
 	strv_addf(env, "CNI_COMMAND=%s", call->command);
 	strv_addf(env, "CNI_PATH=%s", path);
-	strv_add(env, TOOLS_PATH);
+	strv_add(env, PLUGIN_TOOLS_PATH);
 	if (!call->container_id)
 		return;
 	strv_addf(env, "CNI_CONTAINERID=%s", call->container_id);

@@ -18,6 +18,9 @@
 #include "base/str.h"
 #include "config/config.h"
 
+/* Of the environment: for the tools that plugins call. */
+#define PLUGIN_TOOLS_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 enum { PLUGIN_OUTPUT_MAX = 1024 * 1024, PLUGIN_STDERR_MAX = 64 * 1024 };
 
 extern struct metric metric_network_latency, metric_network_errors; /* by command */
