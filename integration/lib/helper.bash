@@ -72,11 +72,24 @@ remove_pods() {
 	done
 }
 
+# The last lines of the server's log, or all since the test killed it last, without the middle when that is long.
+log_of_test() {
+	local all killed first
+	all=$(wc -l <"$SERVER_LOG")
+	killed=$(cat "$BATS_TEST_TMPDIR/killed-at" 2>/dev/null || printf '%s' "$all")
+	first=$((killed < all - 15 ? killed + 1 : all - 14))
+	[ "$killed" = "$all" ] || printf -- '--- killed at line %s of the server log\n' "$killed"
+	printf -- '--- last lines of the server log\n'
+	awk -v first="$first" -v all="$all" '
+		NR < first { next }
+		all - first >= 80 && NR >= first + 40 && NR <= all - 40 { if (NR == first + 40) print "..."; next }
+		{ print NR ": " $0 }' "$SERVER_LOG"
+}
+
 # Called by teardown: what a failed test needs to be understood, then a clean server for the next one.
 after_test() {
 	if [ "${BATS_TEST_COMPLETED:-}" != 1 ] && [ -z "${BATS_TEST_SKIPPED:-}" ]; then
-		printf -- '--- last lines of the server log\n'
-		tail -n 15 "$SERVER_LOG"
+		log_of_test
 	fi
 	remove_pods
 }

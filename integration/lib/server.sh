@@ -128,8 +128,9 @@ server_gone() {
 	! kill -0 "$(server_pid)" 2>/dev/null
 }
 
-# stop_server [SIGNAL]: and waits for its end.
+# stop_server [SIGNAL]: and waits for its end. Where the log was when a test killed it is kept, for when that test fails.
 stop_server() {
+	[ "${1:-}" != KILL ] || [ -z "${BATS_TEST_TMPDIR:-}" ] || wc -l <"$SERVER_LOG" >"$BATS_TEST_TMPDIR/killed-at"
 	kill "-${1:-TERM}" "$(server_pid)" 2>/dev/null || true
 	within 20 server_gone
 }
