@@ -92,6 +92,7 @@ struct config_runtimes {             /* [crisp.runtime] */
 	bool read_only; /* every container's root filesystem is */
 	bool device_ownership_from_security_context;
 	const char *seccomp_profile;           /* path of RuntimeDefault's profile (JSON), "": built in */
+	const char *apparmor_profile;          /* name of RuntimeDefault's profile */
 	int64_t runtime_timeout;               /* ns for one verb of an OCI runtime */
 	int64_t reconcile_interval;            /* ns between two looks for what is amiss */
 	bool enable_pod_events;                /* GetContainerEvents */

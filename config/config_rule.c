@@ -174,6 +174,11 @@ const char *rule_image_pattern(const char *text)
 	return *text && !text[strspn(text, chars)] ? NULL : "is not an image's name or pattern";
 }
 
+const char *rule_profile(const char *text)
+{
+	return *text && str_is_printable(text) ? NULL : "is not a profile's name";
+}
+
 const char *rule_handler(const char *text)
 {
 	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";

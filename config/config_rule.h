@@ -13,6 +13,7 @@ config_rule rule_address;       /* a numeric IPv4 or IPv6 address */
 config_rule rule_cipher_suite;  /* the form of an IANA name */
 config_rule rule_regex;         /* POSIX extended */
 config_rule rule_env;           /* KEY=VALUE */
+config_rule rule_profile;       /* an AppArmor profile's name */
 config_rule rule_ulimit;        /* NAME=SOFT:HARD, see config/ulimit.h */
 config_rule rule_timezone;      /* "local" or a name such as "Europe/Berlin" */
 config_rule rule_sysctl;        /* KEY=VALUE of a namespaced sysctl, in dotted form */

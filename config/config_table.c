@@ -130,6 +130,9 @@ static const struct config_key runtime_keys[] = {
 	{ "seccomp_profile", CONFIG_PATH, OFFSET(runtime.seccomp_profile), "\"\"",
 	  "The JSON profile that RuntimeDefault means; empty: the built-in one.", .may_be_empty = true,
 	  .rule = rule_path },
+	{ "apparmor_profile", CONFIG_STRING, OFFSET(runtime.apparmor_profile), "\"crisp-default\"",
+	  "The AppArmor profile of containers that name none, on hosts with AppArmor. crisp-default is built in, and loaded by\n"
+	  "crispd; any other must be loaded already. \"unconfined\": none.", .rule = rule_profile },
 	{ "default_ulimits", CONFIG_STRINGS, OFFSET(runtime.default_ulimits), "[]",
 	  "Resource limits of each container, \"nofile=1024:2048\": soft and hard; -1: none.", .rule = rule_ulimit },
 	{ "blockio_config_file", CONFIG_STRING, OFFSET(runtime.blockio_config_file), "\"\"",

@@ -200,6 +200,7 @@ static void fill_input(const struct container *container, struct spec_input *ret
 		.handler = container->pod->handler,
 		.host = &container->owner->host,
 		.seccomps = container->owner->seccomps,
+		.apparmor = container->owner->apparmor,
 		.cdi = container->owner->cdi,
 		.hooks = container->owner->hooks,
 		.id = container->id,

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "config/check_probe.h"
+#include "config/program.h"
+#include "sandbox/apparmor.h"
 #include "sandbox/capabilities.h"
 #include "sandbox/cdi.h"
 #include "sandbox/doc_dir.h"
@@ -137,11 +139,40 @@ static void check_selinux(struct check *check)
 	check_ok(check, "sandbox.selinux", "processes %s, files %s", labels.process, labels.mount);
 }
 
+/* Nothing is loaded here: whether it can be. */
+static void check_apparmor(struct check *check)
+{
+	const char *name = check->config->runtime.apparmor_profile;
+	struct apparmor *apparmor = apparmor_new(check->config);
+	CLEANUP(freep) char *parser = NULL;
+	struct err err;
+
+	if (!apparmor)
+		check_ok(check, "sandbox.apparmor", "no profiles: this host has no AppArmor");
+	else if (str_eq(name, "unconfined"))
+		check_ok(check, "sandbox.apparmor", "apparmor_profile = \"unconfined\"");
+	else if (apparmor_loaded(name, &err) == 0)
+		check_ok(check, "sandbox.apparmor", "%s", name);
+	else if (!str_eq(name, APPARMOR_BUILT_IN))
+		check_bad(check, CHECK_FAIL, "sandbox.apparmor",
+			  "load it with apparmor_parser, or leave out apparmor_profile in [crisp.runtime]",
+			  "%s", err.text);
+	else if (program_find("apparmor_parser", &parser, &err) < 0)
+		check_bad(check, CHECK_WARN, "sandbox.apparmor",
+			  "install the package apparmor, or set apparmor_profile = \"unconfined\" in "
+			  "[crisp.runtime]",
+			  "containers run without a profile: %s", err.text);
+	else
+		check_ok(check, "sandbox.apparmor", "%s: loaded by crispd's start", name);
+	apparmor_free(apparmor);
+}
+
 void host_check(struct check *check)
 {
 	check_cdi(check);
 	check_hooks(check);
 	check_seccomp(check);
+	check_apparmor(check);
 	check_monitor_cgroup(check);
 	check_selinux(check);
 }

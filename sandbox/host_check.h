@@ -7,7 +7,7 @@
 
 #include "config/check.h"
 
-/* sandbox.cdi, sandbox.hooks, sandbox.seccomp, sandbox.monitor-cgroup, sandbox.selinux. */
+/* sandbox.cdi, sandbox.hooks, sandbox.seccomp, sandbox.apparmor, sandbox.monitor-cgroup, sandbox.selinux. */
 void host_check(struct check *check);
 
 #endif

@@ -165,6 +165,7 @@ struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct
 	announcer_init(&sandboxes->announcer);
 	sandboxes->flights = flights_new(options->pool);
 	sandboxes->seccomps = seccomps_new(options->config);
+	sandboxes->apparmor = apparmor_new(options->config);
 	sandboxes->cdi = cdi_new(options->config);
 	sandboxes->hooks = hooks_new(options->config);
 	sandboxes->pods_dir = sandboxes->containers_dir = sandboxes->trash_dir = -1;
@@ -181,6 +182,7 @@ struct sandboxes *sandboxes_open(const struct sandboxes_options *options, struct
 	cond_init(&sandboxes->leftovers_changed);
 	if (open_parts(sandboxes, options->progress, err) < 0)
 		return sandboxes_free(sandboxes);
+	apparmor_preload(sandboxes->apparmor, sandboxes->pool);
 	return sandboxes;
 }
 
@@ -228,6 +230,7 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 	move_lock_free(sandboxes->moves);
 	cgroups_free(sandboxes->cgroups);
 	seccomps_free(sandboxes->seccomps);
+	apparmor_free(sandboxes->apparmor);
 	selinux_levels_free(sandboxes->selinux_levels);
 	cdi_free(sandboxes->cdi);
 	hooks_free(sandboxes->hooks);

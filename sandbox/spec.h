@@ -19,6 +19,7 @@
 #include "conmon/handler.h"
 #include "image/images.h"
 #include "proto/cri.pb-c.h"
+#include "sandbox/apparmor.h"
 #include "sandbox/cdi.h"
 #include "sandbox/hooks.h"
 #include "sandbox/seccomp.h"
@@ -32,7 +33,7 @@ struct spec_host {
 	bool cgroup2;             /* /sys/fs/cgroup is one unified hierarchy */
 	bool swap_accounting;     /* memory.swap.max or memory.memsw.limit_in_bytes exists */
 	bool hugetlb;             /* the hugetlb controller is there */
-	bool apparmor, selinux;   /* selinux: and the configuration does not say no */
+	bool selinux;             /* and the configuration does not say no */
 	bool rro_mounts;          /* mount_setattr(2) with AT_RECURSIVE: Linux 5.12 */
 	bool can_lower_oom_score; /* CAP_SYS_RESOURCE */
 	bool can_raise_memlock;   /* CAP_SYS_RESOURCE, or no limit set: see struct handler's
@@ -49,8 +50,9 @@ struct spec_input {
 	const struct handler *handler;
 	const struct spec_host *host;
 	struct seccomps *seccomps;
-	struct cdi *cdi;     /* NULL: no CDI devices are known */
-	struct hooks *hooks; /* NULL: none */
+	struct apparmor *apparmor; /* NULL: this host has none */
+	struct cdi *cdi;           /* NULL: no CDI devices are known */
+	struct hooks *hooks;       /* NULL: none */
 
 	const char *id, *pod_id;   /* container and pod */
 	const char *selinux_level; /* the pod's own; may be NULL */

@@ -80,14 +80,6 @@ static int own_oom_score_adj(void)
 	return parse_i64(text, -1000, 1000, &score) ? (int)score : 0;
 }
 
-static bool apparmor_enabled(void)
-{
-	CLEANUP(freep) char *text = NULL;
-
-	return file_read_virtual(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16, &text, NULL) == 0 &&
-	       *text == 'Y';
-}
-
 static bool memlock_unlimited(void)
 {
 	struct rlimit limit;
@@ -97,8 +89,7 @@ static bool memlock_unlimited(void)
 
 void spec_host_read(const struct config *config, struct spec_host *ret)
 {
-	*ret = (struct spec_host){ .apparmor = apparmor_enabled(),
-				   .selinux = selinux_enabled(config),
+	*ret = (struct spec_host){ .selinux = selinux_enabled(config),
 				   .rro_mounts = kernel_at_least(5, 12),
 				   .oom_score_adj = own_oom_score_adj(),
 				   .capabilities = capabilities_available() };

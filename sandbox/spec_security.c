@@ -1,7 +1,8 @@
 /*
  * AppArmor and SELinux. Where the host has neither, wishes that only ask for the default are met by doing
- * nothing, and what names a profile of its own is refused: a container must not run less confined than it was
- * asked to. SELinux options are without meaning on a host without SELinux: selinux.h.
+ * nothing; where it has AppArmor, whoever names no profile gets the default one (apparmor.h). What
+ * names a profile that is not there is refused: a container must not run less confined than it was asked to.
+ * SELinux options are without meaning on a host without SELinux: selinux.h.
  */
 #include "sandbox/spec_parts.h"
 
@@ -9,10 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "sandbox/selinux.h"
 
-enum { PROFILES_MAX = 16 * 1024 * 1024, NAME_MAX_BYTES = 1024 };
+enum { NAME_MAX_BYTES = 1024 };
 
 enum kind { DEFAULT, UNCONFINED, LOCALHOST };
 
@@ -64,20 +64,41 @@ static int apparmor_kind(const Cri__LinuxContainerSecurityContext *security, enu
 	return 0;
 }
 
-/* The kernel lists each profile as "NAME (MODE)". */
-static int check_loaded(const char *name, struct err *err)
+/* RuntimeDefault by name, and not for want of any wish. */
+static bool default_asked(const Cri__LinuxContainerSecurityContext *security)
 {
-	CLEANUP(freep) char *list = NULL;
-	CLEANUP(freep) char *start = xasprintf("%s (", name);
-	char *rest;
+	return security && (security->apparmor || str_eq(old_profile(security), "runtime/default"));
+}
 
-	if (file_read_virtual(AT_FDCWD, "/sys/kernel/security/apparmor/profiles", PROFILES_MAX, &list, err) <
-	    0)
-		return err_prefix(err, "AppArmor");
-	for (char *line = strtok_r(list, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-		if (str_has_prefix(line, start))
-			return 0;
-	return err_set(err, RPC_FAILED_PRECONDITION, "AppArmor profile %s is not loaded", name);
+/* The profile to run under in *ret, borrowed, once the kernel has it; NULL: that of who starts it. */
+static int apparmor_profile(const struct spec_input *input,
+			    const Cri__LinuxContainerSecurityContext *security, const char **ret,
+			    struct err *err)
+{
+	const char *name;
+	enum kind kind;
+	struct err why;
+
+	*ret = NULL;
+	if (apparmor_kind(security, &kind, &name, err) < 0)
+		return -1;
+	if (security && security->privileged)
+		return 0;
+	if (kind == LOCALHOST && !input->apparmor)
+		return err_set(err, RPC_FAILED_PRECONDITION, "AppArmor profile %s: this host has no AppArmor",
+			       name);
+	if (kind == LOCALHOST && apparmor_loaded(name, err) < 0)
+		return -1;
+	if (!input->apparmor)
+		return 0;
+	if (kind == DEFAULT && apparmor_default(input->apparmor, &name, &why) < 0) {
+		if (default_asked(security))
+			return err_set(err, why.code, "%s", why.text);
+		apparmor_complain(input->apparmor, &why);
+		return 0;
+	}
+	*ret = kind == UNCONFINED ? "unconfined" : name;
+	return 0;
 }
 
 int spec_security_check(const struct spec_input *input, struct err *err)
@@ -85,18 +106,10 @@ int spec_security_check(const struct spec_input *input, struct err *err)
 	const Cri__LinuxContainerSecurityContext *security =
 		input->config->linux ? input->config->linux->security_context : NULL;
 	const char *name;
-	enum kind kind;
 
 	if (security && selinux_check(security->selinux_options, err) < 0)
 		return -1;
-	if (apparmor_kind(security, &kind, &name, err) < 0)
-		return -1;
-	if (kind != LOCALHOST || security->privileged)
-		return 0;
-	if (!input->host->apparmor)
-		return err_set(err, RPC_FAILED_PRECONDITION, "AppArmor profile %s: this host has no AppArmor",
-			       name);
-	return check_loaded(name, err);
+	return apparmor_profile(input, security, &name, err);
 }
 
 static void set_labels(const struct spec_input *input, json_t *process, json_t *linux_part)
@@ -114,18 +127,12 @@ static void set_labels(const struct spec_input *input, json_t *process, json_t *
 
 int spec_security(struct spec_context *context, json_t *process, json_t *linux_part, struct err *err)
 {
-	const Cri__LinuxContainerSecurityContext *security = context->security;
 	const char *name;
-	enum kind kind;
 
-	if (apparmor_kind(security, &kind, &name, err) < 0)
+	if (apparmor_profile(context->input, context->security, &name, err) < 0)
 		return -1;
-	if (context->input->host->apparmor && !context->privileged) {
-		if (kind == LOCALHOST)
-			json_object_set_new(process, "apparmorProfile", spec_text(context, name));
-		if (kind == UNCONFINED)
-			json_object_set_new(process, "apparmorProfile", json_string("unconfined"));
-	}
+	if (name)
+		json_object_set_new(process, "apparmorProfile", spec_text(context, name));
 	if (context->input->host->selinux)
 		set_labels(context->input, process, linux_part);
 	return 0;

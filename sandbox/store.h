@@ -34,6 +34,7 @@ struct sandboxes {
 	struct cgroups *cgroups;
 	struct move_lock *moves;
 	struct seccomps *seccomps;
+	struct apparmor *apparmor; /* NULL: this host has none */
 	struct cdi *cdi;
 	struct hooks *hooks;
 	struct notifier *notifier;

@@ -52,6 +52,7 @@ static json_t *runtime_json(const struct config_runtimes *runtime)
 	json_object_set_new(json, "default_capabilities", strings(&runtime->default_capabilities));
 	json_object_set_new(json, "default_sysctls", strings(&runtime->default_sysctls));
 	json_object_set_new(json, "seccomp_profile", json_string(runtime->seccomp_profile));
+	json_object_set_new(json, "apparmor_profile", json_string(runtime->apparmor_profile));
 	json_object_set_new(json, "runtime_timeout", seconds(runtime->runtime_timeout));
 	return json;
 }

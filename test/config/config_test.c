@@ -65,6 +65,7 @@ static void check_defaults(const struct config *config)
 	assert_false(config->runtime.read_only);
 	assert_false(config->runtime.device_ownership_from_security_context);
 	assert_string_equal(config->runtime.seccomp_profile, "");
+	assert_string_equal(config->runtime.apparmor_profile, "crisp-default");
 	assert_int_equal(config->runtime.runtime_timeout, 120 * NS_PER_SEC);
 	assert_string_equal(config->image.global_auth_file, "");
 	assert_string_equal(config->image.registries_conf, "/etc/containers/registries.conf");
