@@ -161,11 +161,24 @@ static void make_queues(struct rpc_server *server, size_t count)
 	}
 }
 
+#ifdef CRISP_ABSL_DEADLOCK_MODE
+/* absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle); 0 is kIgnore (absl/synchronization/mutex.h). */
+void absl_set_deadlock_mode(int mode) __asm__(CRISP_ABSL_DEADLOCK_MODE);
+#endif
+
+static void ignore_deadlocks(void)
+{
+#ifdef CRISP_ABSL_DEADLOCK_MODE
+	absl_set_deadlock_mode(0);
+#endif
+}
+
 static void library_init(void)
 {
 	setenv("GRPC_ENABLE_FORK_SUPPORT", "0", 1);
 	setenv("GRPC_VERBOSITY", "ERROR", 0);
 	gpr_set_log_function(core_log);
+	ignore_deadlocks();
 	grpc_init();
 }
 
