@@ -2,7 +2,8 @@
 # Sourced inside integration/enter, whose namespaces make "everything" small and ours alone.
 # shellcheck shell=bash
 
-# The processes that take the census, this subshell's descendants, are left out.
+# The processes that take the census, this subshell's descendants, are left out; so are the kernel's and udev's workers, which a whole
+# machine has.
 census_processes() {
 	ps -e -o pid=,ppid=,comm= | awk -v self="$BASHPID" '
 		{ parent[$1] = $2; name[$1] = $3 }
@@ -10,7 +11,7 @@ census_processes() {
 			ours = 0
 			for (p = pid; p > 1; p = parent[p]) if (p == self) ours = 1
 			# bats has a different number of shells of its own around each test
-			if (!ours && name[pid] !~ /^(bash|bats.*)$/) print "process " name[pid]
+			if (!ours && parent[pid] != 2 && name[pid] !~ /^(bash|bats.*|\(udev-worker\))$/) print "process " name[pid]
 		} }'
 }
 
@@ -33,10 +34,11 @@ census_network() {
 census_files() {
 	local root
 	awk '{ print "mount " $5 " " $4 }' /proc/self/mountinfo
-	# The allocator's lock and last address stay by its own design, as does the pod CIDR that a client sent; systemd's own files
+	# The allocator's lock and last address stay by its own design, as do the pod CIDR that a client sent and crun's cache of
+	# seccomp programs; systemd's own files
 	# are its business, units are seen by their cgroups.
 	for root in /var/lib/cni "${CRISP_ROOT:-/var/lib/crisp}" /run /dev/shm; do
-		find "$root" -mindepth 1 \( -path /run/systemd -o -name last_reserved_ip.\* -o -name lock -o -name xtables.lock \
+		find "$root" -mindepth 1 \( -path /run/systemd -o -path /run/crisp/crun/.cache -o -name last_reserved_ip.\* -o -name lock -o -name xtables.lock \
 			-o -name pod-cidr.json \) -prune -o -mindepth 1 -print 2>/dev/null | sed 's/^/file /' || true
 	done
 }

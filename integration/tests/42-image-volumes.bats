@@ -42,7 +42,7 @@ layers_on_disk() {
 	like "$output" "Read-only"
 	run in_container "$container" /vol/usr/sbin/nginx -v
 	[ "$status" -ne 0 ]
-	like "$output" "[Pp]ermission denied"
+	like "$output" "[Pp]ermission denied|not permitted"
 	is "$(in_container "$container" grep ' /vol ' /proc/mounts | cut -d ' ' -f 4 | tr , '\n' | grep -cxE 'ro|noexec|nosuid|nodev')" 4
 }
 
