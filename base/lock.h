@@ -42,6 +42,7 @@ enum lock_rank {
 	LOCK_SELINUX,    /* levels in use */
 	LOCK_DOCS,       /* CDI specs and hooks as last read */
 	LOCK_METER,      /* kept descriptors and samples of one pod or container */
+	LOCK_OOM,        /* cgroups watched for the OOM killer (sandbox/oom_watch.h) */
 	LOCK_LISTER,     /* who works at one list (sandbox/lister.h) */
 	LOCK_EVENTS,     /* event subscribers */
 	LOCK_FEED,       /* what waits for one subscriber (server/grpc/feed.h) */

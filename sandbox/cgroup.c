@@ -438,8 +438,7 @@ void cgroup_list_pods(const struct cgroups *cgroups, struct strv *ret)
 			strv_add(ret, names.items[i] + strlen("pod"));
 }
 
-/* The number after "oom_kill " on a line of its own. */
-static uint64_t oom_kills_in(int dir, const char *file)
+uint64_t cgroup_oom_kills_in(int dir, const char *file)
 {
 	CLEANUP(freep) char *text = NULL;
 	struct err ignored;
@@ -460,8 +459,17 @@ static int add_oom_kills(int dir, int parent, const char *name, void *data, stru
 	uint64_t *sum = data;
 
 	(void)parent, (void)name, (void)err;
-	*sum += oom_kills_in(dir, "memory.oom_control");
+	*sum += cgroup_oom_kills_in(dir, "memory.oom_control");
 	return 0;
+}
+
+char *cgroup_oom_file(const struct cgroups *cgroups, const char *path)
+{
+	const struct cgroup_hierarchy *hierarchy = cgroup_hierarchy_of(cgroups, "memory");
+
+	if (!hierarchy || !hierarchy->unified)
+		return NULL;
+	return xasprintf("/proc/self/fd/%d%s/memory.events", hierarchy->root, path);
 }
 
 int cgroup_oom_kills(const struct cgroups *cgroups, const char *path, uint64_t *ret, struct err *err)
@@ -476,7 +484,7 @@ int cgroup_oom_kills(const struct cgroups *cgroups, const char *path, uint64_t *
 		if (dir < 0)
 			continue;
 		if (hierarchy->unified)
-			sum += oom_kills_in(dir, "memory.events");
+			sum += cgroup_oom_kills_in(dir, "memory.events");
 		else if (faccessat(dir, "memory.oom_control", R_OK, 0) == 0 &&
 			 cgroup_walk(hierarchy, path, add_oom_kills, &sum, err) < 0)
 			return -1;

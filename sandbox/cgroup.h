@@ -100,6 +100,11 @@ int cgroup_remove(const struct cgroups *cgroups, const char *path, const struct 
 int cgroup_oom_kills(const struct cgroups *cgroups, const char *path, uint64_t *ret,
 		     struct err *err) MUST_CHECK;
 
+/* The file of v2 that counts them, malloc'd, and changes when one is killed (inotify(7)); NULL on v1. */
+char *cgroup_oom_file(const struct cgroups *cgroups, const char *path);
+/* The number after "oom_kill " in memory.events or memory.oom_control; 0 when it cannot be read. */
+uint64_t cgroup_oom_kills_in(int dir, const char *file);
+
 struct cgroup_pids {
 	pid_t *items; /* malloc'd */
 	size_t len;

@@ -24,6 +24,7 @@
 #include "sandbox/layer_meter.h"
 #include "sandbox/listed.h"
 #include "sandbox/announce.h"
+#include "sandbox/oom_watch.h"
 #include "sandbox/pod.h"
 #include "sandbox/users.h"
 #include "sandbox/watch.h"
@@ -81,6 +82,7 @@ struct container {
 	char *stopped_for;      /* the forbidden system calls that crispd ends it for; else NULL */
 	struct process init, monitor;
 	struct watch *watch, *init_watch; /* of the monitor and of init */
+	struct oom_watched *oom;          /* NULL: not watched */
 	/* The request's, then as last updated; changed inside the gate only. NULL: none. */
 	const Cri__LinuxContainerResources *resources;
 	struct arena *resources_arena; /* holds them once updated */

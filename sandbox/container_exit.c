@@ -88,9 +88,23 @@ static bool cgroup_had_oom(const struct container *container)
 	       kills > 0;
 }
 
+/* Whether the OOM killer was there while we watched, which is over now. */
+static bool saw_oom(struct container *container)
+{
+	lock_take(&container->lock);
+	struct oom_watched *watched = TAKE(container->oom);
+	lock_drop(&container->lock);
+	bool seen = watched && oom_watch_killed(watched);
+
+	oom_watch_drop(watched);
+	return seen;
+}
+
 static void set_exited(struct container *container, int code, bool oom, int64_t finished_at)
 {
-	oom = oom || (code == 137 && cgroup_had_oom(container));
+	const bool seen = saw_oom(container);
+
+	oom = oom || (code == 137 && (seen || cgroup_had_oom(container)));
 	struct container_exit exit = {
 		.code = code, .reason = exit_reason(code, oom), .message = "", .finished_at = finished_at
 	};
@@ -202,9 +216,12 @@ static struct watch *watch(struct container *container, const struct process *pr
 
 int container_watch(struct container *container, struct err *err)
 {
+	CLEANUP(freep) char *file = cgroup_oom_file(container->owner->cgroups, container->cgroup_path);
+	struct oom_watched *oom = oom_watch_add(container->owner->ooms, file);
 	bool watched;
 
 	lock_take(&container->lock);
+	container->oom = oom;
 	container->watch = watch(container, &container->monitor, monitor_ended, 0, err);
 	watched = container->watch != NULL;
 	if (watched && container->init.pidfd >= 0) {
@@ -221,7 +238,9 @@ void container_unwatch(struct container *container)
 	lock_take(&container->lock);
 	struct watch *monitor = TAKE(container->watch);
 	struct watch *init = TAKE(container->init_watch);
+	struct oom_watched *oom = TAKE(container->oom);
 	lock_drop(&container->lock);
+	oom_watch_drop(oom);
 	watch_cancel(monitor);
 	watch_cancel(init);
 }

@@ -140,6 +140,9 @@ static int open_parts(struct sandboxes *sandboxes, struct restore_progress *prog
 	sandboxes->exits = exit_watch_new(sandboxes->loop, sandboxes->exit_dir, exit_noticed, sandboxes, err);
 	if (!sandboxes->exits)
 		return -1;
+	sandboxes->ooms = oom_watch_new(sandboxes->loop, err);
+	if (!sandboxes->ooms)
+		return -1;
 	sandboxes->reconciler = reconciler_new(sandboxes, err);
 	/* The restore comes last: it gives tasks to the pool, which a failure after it would pull the rug
 	 * from under. */
@@ -221,6 +224,7 @@ struct sandboxes *sandboxes_free(struct sandboxes *sandboxes)
 	flights_free(sandboxes->flights);
 	layer_walker_free(sandboxes->walker);
 	forget_all(sandboxes);
+	oom_watch_free(sandboxes->ooms);
 	map_done(&sandboxes->pods);
 	map_done(&sandboxes->containers);
 	map_done(&sandboxes->pod_names);

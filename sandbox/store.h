@@ -46,6 +46,7 @@ struct sandboxes {
 	int pods_dir, containers_dir, trash_dir; /* fds of <root>/pods, containers, trash */
 	struct layer_walker *walker;
 	struct exit_watch *exits;
+	struct oom_watch *ooms;
 	struct reconciler *reconciler;
 	atomic_int discards;  /* deletions in the trash under way */
 	struct strv warnings; /* under lock while the restore goes on */
