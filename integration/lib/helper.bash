@@ -189,6 +189,48 @@ in_container() {
 	crictl exec -s "$@"
 }
 
+# ---- limits ----
+
+# with_controller NAME: whether pods can be limited by it here.
+with_controller() {
+	[ -d "/sys/fs/cgroup/$1" ] || grep -qsw "$1" /sys/fs/cgroup/cgroup.controllers
+}
+
+# The folder of a process's cgroup that has its limits, of the given v1 hierarchy or the unified one; crun's own below a scope has none.
+cgroup_folder() { # PID CONTROLLER
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+		sed -n 's|^0::|/sys/fs/cgroup|p' "/proc/$1/cgroup" | sed 's|/container$||'
+	else
+		awk -F: -v want="$2" '("," $2 ",") ~ ("," want ",") { print "/sys/fs/cgroup/" want $3 }' "/proc/$1/cgroup"
+	fi
+}
+
+# limits_in MEMORY_FOLDER CPU_FOLDER: memory limit, CPU shares (v1) or weight (v2), CPU quota.
+limits_in() {
+	if [ -e "$1/memory.max" ]; then
+		printf '%s %s %s\n' "$(cat "$1/memory.max")" "$(cat "$2/cpu.weight")" "$(cut -d' ' -f1 "$2/cpu.max")"
+	else
+		printf '%s %s %s\n' "$(cat "$1/memory.limit_in_bytes")" "$(cat "$2/cpu.shares")" "$(cat "$2/cpu.cfs_quota_us")"
+	fi
+}
+
+# limits_of CONTAINER
+limits_of() {
+	local pid
+	pid=$(crictl inspect "$1" | jq -r .info.pid)
+	limits_in "$(cgroup_folder "$pid" memory)" "$(cgroup_folder "$pid" cpu)"
+}
+
+# limited MEMORY SHARES QUOTA: what limits_in says then, as a pattern: runtimes have two formulas for the weight, the older one linear.
+limited() {
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+		printf '^%s (%s|%s) %s$\n' "$1" $((1 + ($2 - 2) * 9999 / 262142)) \
+			"$(awk -v s="$2" 'BEGIN { l = log(s) / log(2); w = 10 ^ ((l * l + 125 * l) / 612 - 7 / 34); print w == int(w) ? w : int(w) + 1 }')" "$3"
+	else
+		printf '^%s %s %s$\n' "$@"
+	fi
+}
+
 # The host's own, which a runtime may give to a container's user.
 null_is_roots() {
 	[ "$(stat -c '%u:%g %a' /dev/null)" = "0:0 666" ]

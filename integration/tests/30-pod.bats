@@ -226,9 +226,15 @@ silent() {
 	is "$(cat /proc/sys/kernel/shm_rmid_forced)" "$host_ipc"
 }
 
-# limit_of POD FILE: of the memory or cpu hierarchy, from the pod's own cgroup.
-limit_of() {
-	cat "/sys/fs/cgroup/${2%%.*}$(crictl inspectp "$1" | jq -r .info.cgroupPath)/$2"
+# What a pod's own cgroup is limited to.
+pod_limits() {
+	local path
+	path=$(crictl inspectp "$1" | jq -r .info.cgroupPath)
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+		limits_in "/sys/fs/cgroup$path" "/sys/fs/cgroup$path"
+	else
+		limits_in "/sys/fs/cgroup/memory$path" "/sys/fs/cgroup/cpu$path"
+	fi
 }
 
 update_pod() { # POD JSON: prints the code
@@ -240,50 +246,64 @@ LIMITED='.linux.resources = {memory_limit_in_bytes: 134217728, cpu_shares: 512, 
 
 @test "a cgroup of the pod's own is limited by overhead and resources, and UpdatePodSandboxResources changes that" {
 	only_crisp
-	[ "$CRISP_VIEW" = v1 ] || skip "no memory controller in this view"
+	with_controller memory || skip "no memory controller in this view"
 	local pod container
 	pod=$(run_pod limited "del(.linux.cgroup_parent) | $LIMITED")
-	is "$(limit_of "$pod" memory.limit_in_bytes)" 167772160
-	is "$(limit_of "$pod" cpu.shares) $(limit_of "$pod" cpu.cfs_quota_us)" "640 60000"
+	like "$(pod_limits "$pod")" "$(limited 167772160 640 60000)"
 	container=$(run_container "$pod" limited eater '.command = ["sh", "-c", "sleep 1000"]')
 	is "$(update_pod "$pod" '"resources": {"memory_limit_in_bytes": 268435456, "cpu_shares": 1024}')" OK
-	is "$(limit_of "$pod" memory.limit_in_bytes)" 301989888 "overhead stays"
-	is "$(limit_of "$pod" cpu.shares)" 1152
+	like "$(pod_limits "$pod")" "$(limited 301989888 1152 60000)" "overhead stays"
 	# refused: nothing changes
 	is "$(update_pod "$pod" '"resources": {"memory_limit_in_bytes": 1, "cpu_shares": 2}, "overhead": {}')" FailedPrecondition
 	is "$(update_pod "$pod" '"resources": {"cpu_shares": -5}')" InvalidArgument
-	is "$(limit_of "$pod" memory.limit_in_bytes) $(limit_of "$pod" cpu.shares)" "301989888 1152"
+	like "$(pod_limits "$pod")" "$(limited 301989888 1152 60000)"
 	stop_server KILL
 	start_server
 	is "$(crictl inspectp "$pod" | jq -r '.info.config.linux | "\(.resources.memoryLimitInBytes) \(.overhead.memoryLimitInBytes)"')" \
 		"268435456 33554432" "after a restart"
 	is "$(update_pod "$pod" '"overhead": {}')" OK
-	is "$(limit_of "$pod" memory.limit_in_bytes)" 268435456
+	like "$(pod_limits "$pod")" "^268435456 "
 	crictl stopp "$pod" >/dev/null
 	is "$(update_pod "$pod" '"overhead": {}')" FailedPrecondition
 	is "$(update_pod 0123456789abcdef '"overhead": {}')" NotFound
 }
 
+# The kubelet's cgroup of a pod: made by it, with the controllers it needs. Sets PARENT, and FOLDER where its memory limit is.
+make_kubelets() { # UID
+	case $CRISP_VIEW in
+	v1)
+		PARENT=/kubepods/pod$1 FOLDER=/sys/fs/cgroup/memory/kubepods/pod$1
+		mkdir -p "$FOLDER"
+		;;
+	v2)
+		PARENT=/kubepods/pod$1 FOLDER=/sys/fs/cgroup/kubepods/pod$1
+		mkdir /sys/fs/cgroup/kubepods
+		echo "+memory +cpu" | tee /sys/fs/cgroup/cgroup.subtree_control >/sys/fs/cgroup/kubepods/cgroup.subtree_control
+		mkdir "$FOLDER"
+		;;
+	esac
+}
+
 @test "in the kubelet's cgroup of a pod, limits that are in force move, and none is added; a shared parent is left alone" {
 	only_crisp
-	[ "$CRISP_VIEW" = v1 ] || skip "no memory controller in this view"
-	local pod uid=6f0c-11 unlimited
-	unlimited=$(cat /sys/fs/cgroup/memory/memory.limit_in_bytes)
-	mkdir /sys/fs/cgroup/memory/kubepods
-	mkdir "/sys/fs/cgroup/memory/kubepods/pod$uid"
-	pod=$(run_pod kubelet ".metadata.uid = \"$uid\" | .linux.cgroup_parent = \"/kubepods/pod$uid\" | $LIMITED")
-	is "$(limit_of "$pod" memory.limit_in_bytes)" "$unlimited"
+	[ "$CRISP_VIEW" != systemd ] || skip "36-systemd.bats has the kubelet's slices"
+	with_controller memory || skip "no memory controller in this view"
+	local pod uid=6f0c-11 unlimited file=memory.limit_in_bytes
+	make_kubelets "$uid"
+	[ -e "$FOLDER/$file" ] || file=memory.max
+	unlimited=$(cat "$FOLDER/$file")
+	pod=$(run_pod kubelet ".metadata.uid = \"$uid\" | .linux.cgroup_parent = \"$PARENT\" | $LIMITED")
+	is "$(cat "$FOLDER/$file")" "$unlimited"
 	is "$(update_pod "$pod" '"resources": {"memory_limit_in_bytes": 268435456, "cpu_shares": 1024}')" OK
-	is "$(limit_of "$pod" memory.limit_in_bytes)" "$unlimited"
-	is "$(limit_of "$pod" cpu.shares)" 1152
-	echo 536870912 >"/sys/fs/cgroup/memory/kubepods/pod$uid/memory.limit_in_bytes"
+	like "$(pod_limits "$pod")" "$(limited "$unlimited" 1152 ".*")"
+	echo 536870912 >"$FOLDER/$file"
 	is "$(update_pod "$pod" '"resources": {"memory_limit_in_bytes": 402653184}')" OK
-	is "$(limit_of "$pod" memory.limit_in_bytes)" 436207616
+	like "$(pod_limits "$pod")" "^436207616 "
 	remove_pods
-	find /sys/fs/cgroup/*/kubepods -depth -type d -exec rmdir {} +
+	find /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/kubepods -depth -type d -exec rmdir {} + 2>/dev/null || true
 	pod=$(run_pod shared "$LIMITED")
 	is "$(update_pod "$pod" '"resources": {"memory_limit_in_bytes": 268435456}')" OK
-	is "$(limit_of "$pod" memory.limit_in_bytes)" "$unlimited"
+	like "$(pod_limits "$pod")" "^$unlimited "
 }
 
 @test "the same identity again gives the same pod; another attempt is another pod" {

@@ -128,22 +128,37 @@ log_file() {
 }
 
 @test "a container over its memory limit: OOMKilled" {
-	grep -qsw memory /sys/fs/cgroup/cgroup.controllers || [ -d /sys/fs/cgroup/memory ] || skip "no memory controller in this view"
+	with_controller memory || skip "no memory controller in this view"
 	local id
 	id=$(run_to_end hungry 'x=0123456789; while :; do x=$x$x; done' \
 		'| .linux.resources = {memory_limit_in_bytes: 33554432, memory_swap_limit_in_bytes: 33554432}')
 	is "$(container_field "$id" '"\(.exitCode) \(.reason)"')" "137 OOMKilled"
 }
 
-@test "limits arrive in the container's cgroup" {
-	[ -d /sys/fs/cgroup/memory ] || skip "no v1 memory controller in this view"
-	local id path
+@test "limits arrive in the container's cgroup, below the pod's parent" {
+	with_controller memory || skip "no memory controller in this view"
+	local id
 	id=$(launch limited '.linux.resources = {memory_limit_in_bytes: 67108864, cpu_shares: 512, cpu_quota: 50000, cpu_period: 100000}')
-	path=$(awk -F: '$2 == "memory" { print $3 }' "/proc/$(crictl inspect "$id" | jq -r .info.pid)/cgroup")
-	like "$path" "^/crisp-it/" "under the pod's parent"
-	is "$(cat "/sys/fs/cgroup/memory$path/memory.limit_in_bytes")" 67108864
-	is "$(cat /sys/fs/cgroup/cpu*"$path/cpu.shares" | sort -u)" 512
-	is "$(cat /sys/fs/cgroup/cpu*"$path/cpu.cfs_quota_us" | sort -u)" 50000
+	like "$(cgroup_folder "$(crictl inspect "$id" | jq -r .info.pid)" memory)" "/crisp(-it/|\.slice/crisp-it\.slice/)"
+	like "$(limits_of "$id")" "$(limited 67108864 512 50000)"
+}
+
+@test "unified: files of cgroup v2 by their names, and what is none is refused; huge pages and processes are limited" {
+	[ -e /sys/fs/cgroup/cgroup.controllers ] && with_controller memory || skip "no controllers of cgroup v2 here"
+	only_crisp
+	local id folder
+	id=$(launch unified '.linux.resources = {unified: {"memory.high": "50331648", "cpu.max.burst": "1000", "pids.max": "77", "memory.oom.group": "1"},
+		cpu_quota: 50000, cpu_period: 100000}')
+	folder=$(cgroup_folder "$(crictl inspect "$id" | jq -r .info.pid)" memory)
+	is "$(cat "$folder/memory.high") $(cat "$folder/cpu.max.burst") $(cat "$folder/pids.max") $(cat "$folder/memory.oom.group")" "50331648 1000 77 1"
+	is "$(container_field "$id" '.resources.linux.unified["pids.max"]')" 77
+	run launch no-such-file '.linux.resources = {unified: {"memory.no-such": "1"}}'
+	[ "$status" -ne 0 ]
+	if with_controller hugetlb; then
+		id=$(launch huge '.linux.resources = {hugepage_limits: [{page_size: "2MB", limit: 4194304}]}')
+		folder=$(cgroup_folder "$(crictl inspect "$id" | jq -r .info.pid)" hugetlb)
+		is "$(cat "$folder/hugetlb.2MB.max")" 4194304
+	fi
 }
 
 update_container() { # ID JSON: prints the code
@@ -151,20 +166,15 @@ update_container() { # ID JSON: prints the code
 }
 
 @test "UpdateContainerResources: limits of a living container move, are told by its status, and outlive the server" {
-	[ -d /sys/fs/cgroup/memory ] || skip "no v1 memory controller in this view"
-	local id path
+	with_controller memory || skip "no memory controller in this view"
+	local id
 	id=$(launch limited '.linux.resources = {memory_limit_in_bytes: 67108864, cpu_shares: 512, cpu_quota: 50000, cpu_period: 100000}')
-	path=$(awk -F: '$2 == "memory" { print $3 }' "/proc/$(crictl inspect "$id" | jq -r .info.pid)/cgroup")
-	limits() {
-		printf '%s %s %s\n' "$(cat "/sys/fs/cgroup/memory$path/memory.limit_in_bytes")" \
-			"$(cat /sys/fs/cgroup/cpu*"$path/cpu.shares" | sort -u)" "$(cat /sys/fs/cgroup/cpu*"$path/cpu.cfs_quota_us" | sort -u)"
-	}
 	is "$(update_container "$id" '{"memory_limit_in_bytes": 134217728}')" OK
-	is "$(limits)" "134217728 512 50000"
+	like "$(limits_of "$id")" "$(limited 134217728 512 50000)"
 	is "$(update_container "$id" '{"cpu_shares": 1024, "cpu_quota": 20000}')" OK
-	is "$(limits)" "134217728 1024 20000"
+	like "$(limits_of "$id")" "$(limited 134217728 1024 20000)"
 	is "$(update_container "$id" '{"memory_limit_in_bytes": 33554432}')" OK
-	is "$(limits)" "33554432 1024 20000"
+	like "$(limits_of "$id")" "$(limited 33554432 1024 20000)"
 	status() { container_field "$id" '.resources.linux | "\(.memoryLimitInBytes) \(.cpuShares) \(.cpuQuota) \(.cpuPeriod)"'; }
 	is "$(status)" "33554432 1024 20000 100000"
 	if [ "$CRISP_SERVER" = crispd ]; then
@@ -173,12 +183,13 @@ update_container() { # ID JSON: prints the code
 		like "$(rpc_text)" "below the [0-9]+ bytes in use"
 		is "$(update_container "$id" '{"cpu_shares": 77, "cpuset_cpus": "0-9e9"}')" InvalidArgument
 		is "$(update_container "$id" '{"cpu_shares": 77, "cpuset_cpus": "4000"}')" Internal "the runtime's own refusal"
-		is "$(limits) $(status)" "33554432 1024 20000 33554432 1024 20000 100000"
+		like "$(limits_of "$id")" "$(limited 33554432 1024 20000)"
+		is "$(status)" "33554432 1024 20000 100000"
 		stop_server KILL
 		start_server
 		is "$(status)" "33554432 1024 20000 100000"
 		is "$(update_container "$id" '{"cpu_shares": 256}')" OK
-		is "$(limits)" "33554432 256 20000"
+		like "$(limits_of "$id")" "$(limited 33554432 256 20000)"
 	fi
 	crictl stop -t 0 "$id" >/dev/null
 	[ "$CRISP_SERVER" != crispd ] || is "$(update_container "$id" '{"cpu_shares": 77}')" FailedPrecondition
@@ -186,13 +197,12 @@ update_container() { # ID JSON: prints the code
 }
 
 @test "UpdateContainerResources of a created container holds when it is started" {
-	[ -d /sys/fs/cgroup/memory ] || skip "no v1 memory controller in this view"
-	local id path
+	with_controller memory || skip "no memory controller in this view"
+	local id
 	id=$(create_container "$POD" here early)
-	is "$(update_container "$id" '{"memory_limit_in_bytes": 67108864}')" OK
+	is "$(update_container "$id" '{"memory_limit_in_bytes": 67108864, "cpu_shares": 512, "cpu_quota": 50000, "cpu_period": 100000}')" OK
 	crictl start "$id" >/dev/null
-	path=$(awk -F: '$2 == "memory" { print $3 }' "/proc/$(crictl inspect "$id" | jq -r .info.pid)/cgroup")
-	is "$(cat "/sys/fs/cgroup/memory$path/memory.limit_in_bytes")" 67108864
+	like "$(limits_of "$id")" "$(limited 67108864 512 50000)"
 }
 
 # launch_with_trap NAME COMMAND SIGNAL [FILTER]: prints the id once it listens: before, the signal would meet the runtime's init.

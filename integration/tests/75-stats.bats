@@ -93,10 +93,10 @@ memory_lines() {
 @test "a memory limit gives what is available; PSI is told on v2" {
 	local pod id path limit=.
 	pod=$(run_pod here)
-	[ "$CRISP_VIEW" != v1 ] || limit='.linux.resources = {memory_limit_in_bytes: 67108864}' # the others have no such controller
+	! with_controller memory || limit='.linux.resources = {memory_limit_in_bytes: 67108864}'
 	id=$(run_container "$pod" here quiet "$quiet | $limit")
 	path=$(container_info "$id" .cgroupPath)
-	if [ "$CRISP_VIEW" = v1 ]; then
+	if with_controller memory; then
 		is "$(ask ContainerStats "{\"container_id\": \"$id\"}" \
 			'.stats.memory | (.availableBytes.value | tonumber) + (.workingSetBytes.value | tonumber)')" 67108864
 	fi
@@ -263,10 +263,10 @@ streamed() {
 		"$path $id $BUSYBOX it here quiet total"
 	is "$(ask ListPodSandboxMetrics '{}' '[.podMetrics[0].metrics[] | select(.name == "container_network_transmit_bytes_total") | .labelValues[5:] | join(" ")] | join(",")')" "POD eth0"
 	is "$(ask ListPodSandboxMetrics '{}' '.podMetrics[0].containerMetrics[0].metrics[] | select(.name == "container_processes") | .value.value')" 1
-	if [ "$CRISP_VIEW" = v1 ]; then
+	if with_controller memory; then
 		metric_agrees() {
 			[ "$(ask ListPodSandboxMetrics '{}' '.podMetrics[0].containerMetrics[0].metrics[] | select(.name == "container_memory_usage_bytes") | .value.value')" = \
-				"$(cat "$(cgroup_file memory "$path" memory.usage_in_bytes)")" ]
+				"$(cat "$(cgroup_file memory "$path" "$(unified && echo memory.current || echo memory.usage_in_bytes)")")" ]
 		}
 		within 20 metric_agrees
 	fi

@@ -188,7 +188,7 @@ metric() {
 	within 20 has_exited "$id"
 	is "$(metric monitor_deaths_total)" "$((deaths + 1))"
 	# Where the runtime can limit memory at all.
-	if [ "$CRISP_VIEW" = v1 ]; then
+	if with_controller memory; then
 		id=$(run_container "$pod" dies hungry '.command = ["sh", "-c", "x=a; while :; do x=$x$x; done"]
 			| .linux.resources = {memory_limit_in_bytes: 16777216}')
 		within 30 has_exited "$id"
