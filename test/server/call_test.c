@@ -42,7 +42,7 @@ static void test_cancellation(void **data)
 	await(&running, 1);
 	assert_int_equal(atomic_load(&seen_left_ms), -1);
 	client_cancel(call);
-	client_finish(call, &answer);
+	client_await(call, &answer);
 	assert_int_equal(answer.code, RPC_CANCELLED);
 	client_answer_done(&answer);
 	await(&seen_code, RPC_CANCELLED);
@@ -61,7 +61,7 @@ static void test_disconnect(void **data)
 	await(&running, 1);
 	client_cancel(call);
 	client_free(client);
-	client_finish(call, &answer);
+	client_await(call, &answer);
 	client_answer_done(&answer);
 	await(&seen_code, RPC_CANCELLED);
 }
@@ -98,7 +98,7 @@ static void test_stream_cancelled(void **data)
 	await(&running, 1);
 	usleep(50 * 1000);
 	client_cancel(call);
-	client_finish(call, &answer);
+	client_await(call, &answer);
 	client_answer_done(&answer);
 	await(&seen_code, RPC_CANCELLED);
 	await(&running, 0);
@@ -124,7 +124,7 @@ static void test_stream_stalled(void **data)
 	client_sent(call);
 	await(&seen_code, RPC_RESOURCE_EXHAUSTED);
 	await(&running, 0);
-	client_finish(call, &answer);
+	client_await(call, &answer);
 	assert_int_equal(answer.code, RPC_RESOURCE_EXHAUSTED);
 	assert_non_null(strstr(answer.text, "took nothing"));
 	assert_true(answer.messages > 0);
@@ -146,7 +146,7 @@ static void test_concurrent(void **data)
 	for (size_t i = 0; i < CALLS; i++) {
 		struct client_answer answer;
 
-		client_finish(calls[i], &answer);
+		client_await(calls[i], &answer);
 		assert_int_equal(answer.code, RPC_OK);
 		client_answer_done(&answer);
 	}
@@ -195,7 +195,7 @@ static void test_busy_workers(void **data)
 	for (size_t i = 0; i < CALLS; i++) {
 		struct client_answer answer;
 
-		client_finish(calls[i], &answer);
+		client_await(calls[i], &answer);
 		done += answer.code == RPC_OK;
 		refused += answer.code == RPC_RESOURCE_EXHAUSTED;
 		client_answer_done(&answer);
@@ -227,7 +227,7 @@ static void test_too_many_calls(void **data)
 	       RPC_RESOURCE_EXHAUSTED, "more than 4 calls");
 	for (size_t i = 0; i < 4; i++) {
 		client_cancel(calls[i]);
-		client_finish(calls[i], &answer);
+		client_await(calls[i], &answer);
 		client_answer_done(&answer);
 	}
 	for (int i = 0; i < 1000 && rpc_server_calls(fixture_server(state->fixture)); i++)
@@ -251,7 +251,7 @@ static void test_drain(void **data)
 	for (size_t i = 0; i < CALLS; i++) {
 		struct client_answer answer;
 
-		client_finish(calls[i], &answer);
+		client_await(calls[i], &answer);
 		if (answer.code != RPC_OK)
 			fail_msg("call %zu: %d %s", i, answer.code, answer.text);
 		client_answer_done(&answer);
@@ -269,7 +269,7 @@ static void test_drain_cancels(void **data)
 	await(&running, 1);
 	assert_true(fixture_stop(state->fixture, 200 * NS_PER_MS, 30 * NS_PER_SEC));
 	assert_in_range(clock_mono() - began, 200 * NS_PER_MS, 10 * NS_PER_SEC);
-	client_finish(call, &answer);
+	client_await(call, &answer);
 	assert_int_equal(answer.code, RPC_UNAVAILABLE);
 	assert_non_null(strstr(answer.text, "shutting down"));
 	client_answer_done(&answer);

@@ -205,7 +205,7 @@ void client_sent(struct client_call *call)
 	} while (event.tag != &tag_send);
 }
 
-void client_finish(struct client_call *call, struct client_answer *ret)
+void client_await(struct client_call *call, struct client_answer *ret)
 {
 	*ret = (struct client_answer){ 0 };
 	if (call->unread && call->received) {
@@ -238,7 +238,7 @@ void client_answer_done(struct client_answer *answer)
 
 void client_run(struct client *client, const struct client_request *request, struct client_answer *ret)
 {
-	client_finish(client_start(client, request), ret);
+	client_await(client_start(client, request), ret);
 }
 
 int client_ask(struct client *client, const char *path, const ProtobufCMessage *request,

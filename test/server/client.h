@@ -44,7 +44,7 @@ struct client_call *client_start(struct client *client, const struct client_requ
 /* Waits until the request is on its way: nothing moves on a connection that nobody polls. */
 void client_sent(struct client_call *call);
 void client_cancel(struct client_call *call);
-void client_finish(struct client_call *call, struct client_answer *ret); /* waits, frees */
+void client_await(struct client_call *call, struct client_answer *ret); /* waits, frees */
 void client_answer_done(struct client_answer *answer);
 /* start and finish */
 void client_run(struct client *client, const struct client_request *request, struct client_answer *ret);

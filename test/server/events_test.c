@@ -112,7 +112,7 @@ static void all_hear_the_same(void **data)
 	for (int i = 0; i < LISTENERS; i++) {
 		struct client_answer answer;
 
-		client_finish(calls[i], &answer);
+		client_await(calls[i], &answer);
 		assert_int_equal(answer.code, RPC_UNAVAILABLE);
 		assert_true(answer.messages <= EVENTS);
 		for (size_t j = 0; j < answer.messages; j++) {
@@ -142,9 +142,9 @@ static void who_leaves_is_forgotten(void **data)
 	client_cancel(second);
 	await_subscribers(state, 0);
 	tell(state, 2);
-	client_finish(first, &answer);
+	client_await(first, &answer);
 	client_answer_done(&answer);
-	client_finish(second, &answer);
+	client_await(second, &answer);
 	client_answer_done(&answer);
 	client_free(other);
 }
@@ -164,7 +164,7 @@ static void there_is_a_bound(void **data)
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
 		client_cancel(calls[i]);
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
-		client_finish(calls[i], &answer);
+		client_await(calls[i], &answer);
 		client_answer_done(&answer);
 	}
 	await_subscribers(state, 0);

@@ -217,7 +217,7 @@ static void test_order(void **data)
 	for (int i = 0; i < LISTENERS; i++) {
 		struct client_answer answer;
 
-		client_finish(calls[i], &answer);
+		client_await(calls[i], &answer);
 		assert_int_equal(answer.code, RPC_OK);
 		assert_events(&answer, COUNT_MAX);
 		client_answer_done(&answer);
@@ -246,7 +246,7 @@ static void test_stalled(void **data)
 	feed_flush(source.feeds[0]);
 	grpc_byte_buffer_destroy(probe);
 	assert_true(answers(state->client));
-	client_finish(idle, &answer);
+	client_await(idle, &answer);
 	assert_int_equal(answer.code, RPC_RESOURCE_EXHAUSTED);
 	assert_non_null(strstr(answer.text, "reads too slowly: more than 20 messages"));
 	assert_true(answer.messages < EVENTS);
@@ -271,7 +271,7 @@ static void test_stalled_at_the_end(void **data)
 	await(&closed_count, 1);
 	assert_true(answers(stalled)); /* reads the socket, but not that stream */
 	assert_true(fixture_stop(state->fixture, 0, 60 * NS_PER_SEC));
-	client_finish(idle, &answer);
+	client_await(idle, &answer);
 	assert_int_not_equal(answer.code, RPC_OK);
 	client_answer_done(&answer);
 	client_free(stalled);
@@ -290,7 +290,7 @@ static void test_back_pressure(void **data)
 		publish(id);
 	}
 	end_all(NULL);
-	client_finish(call, &answer);
+	client_await(call, &answer);
 	assert_int_equal(answer.code, RPC_OK);
 	assert_events(&answer, COUNT_MAX);
 	client_answer_done(&answer);
@@ -304,7 +304,7 @@ static void test_client_goes(void **data)
 
 	publish("0");
 	client_cancel(call);
-	client_finish(call, &answer);
+	client_await(call, &answer);
 	assert_int_equal(answer.code, RPC_CANCELLED);
 	client_answer_done(&answer);
 	await(&closed_count, 1);
@@ -331,7 +331,7 @@ static void test_error(void **data)
 	publish("0");
 	err_set(&err, RPC_ABORTED, "enough");
 	end_all(&err);
-	client_finish(call, &answer);
+	client_await(call, &answer);
 	assert_int_equal(answer.code, RPC_ABORTED);
 	assert_string_equal(answer.text, "enough");
 	assert_events(&answer, 1);
@@ -358,7 +358,7 @@ static void test_late_start(void **data)
 
 	await(&running, 1);
 	client_cancel(call);
-	client_finish(call, &answer);
+	client_await(call, &answer);
 	client_answer_done(&answer);
 	await(&seen_code, RPC_CANCELLED);
 	assert_true(answers(state->client));
@@ -387,7 +387,7 @@ static void test_shutdown(void **data)
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
 		struct client_answer answer;
 
-		client_finish(calls[i], &answer);
+		client_await(calls[i], &answer);
 		assert_int_equal(answer.code, RPC_UNAVAILABLE);
 		/* The text may be behind what was not read before the connection was cut. */
 		client_answer_done(&answer);
