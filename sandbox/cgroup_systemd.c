@@ -141,12 +141,13 @@ int cgroup_systemd_start(const char *name, struct err *err)
 
 	if (bus_open(&bus, err) < 0)
 		return -1;
-	/* Accounting makes systemd hand the controllers down to it. */
+	/* Accounting makes systemd hand the controllers down to it, but not the one of the CPU, for which
+	 * cgroup v2 needs no controller; a weight does, and 100 is what every unit has. */
 	int failed = sd_bus_call_method(bus.bus, SERVICE, PATH, MANAGER, "StartTransientUnit", &error, &reply,
-					"ssa(sv)a(sa(sv))", name, "replace", 6, "Description", "s",
+					"ssa(sv)a(sa(sv))", name, "replace", 7, "Description", "s",
 					"A pod of crisp", "DefaultDependencies", "b", 0, "CPUAccounting", "b",
 					1, "MemoryAccounting", "b", 1, "TasksAccounting", "b", 1,
-					"IOAccounting", "b", 1, 0);
+					"IOAccounting", "b", 1, "CPUWeight", "t", (uint64_t)100, 0);
 	if (sd_bus_error_has_name(&error, SERVICE ".UnitExists"))
 		return 0;
 	if (failed < 0)

@@ -44,12 +44,15 @@ census_files() {
 }
 
 census() {
-	{
+	local all
+	# Sorted afterwards, or sort would be one of the processes.
+	all=$(
 		census_processes
 		census_cgroups
 		census_network
 		census_files
-	} | LC_ALL=C sort
+	)
+	LC_ALL=C sort <<<"$all"
 }
 
 # census_same BEFORE AFTER: prints what was left behind (+) and what was lost (-), and fails if there is anything.

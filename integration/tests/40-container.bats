@@ -147,10 +147,11 @@ log_file() {
 	[ -e /sys/fs/cgroup/cgroup.controllers ] && with_controller memory || skip "no controllers of cgroup v2 here"
 	only_crisp
 	local id folder
-	id=$(launch unified '.linux.resources = {unified: {"memory.high": "50331648", "cpu.max.burst": "1000", "pids.max": "77", "memory.oom.group": "1"},
-		cpu_quota: 50000, cpu_period: 100000}')
+	id=$(launch unified '.linux.resources = {unified: {"memory.high": "50331648", "pids.max": "77", "memory.oom.group": "1"}}')
 	folder=$(cgroup_folder "$(crictl inspect "$id" | jq -r .info.pid)" memory)
-	is "$(cat "$folder/memory.high") $(cat "$folder/cpu.max.burst") $(cat "$folder/pids.max") $(cat "$folder/memory.oom.group")" "50331648 1000 77 1"
+	is "$(cat "$folder/memory.high") $(cat "$folder/pids.max")" "50331648 77"
+	# What systemd has no property for crun writes into its own cgroup below the scope.
+	is "$(cat "$folder"{,/container}/memory.oom.group 2>/dev/null | sort -n | tail -n 1)" 1
 	is "$(container_field "$id" '.resources.linux.unified["pids.max"]')" 77
 	run launch no-such-file '.linux.resources = {unified: {"memory.no-such": "1"}}'
 	[ "$status" -ne 0 ]

@@ -2,22 +2,20 @@
 
 load ../lib/helper
 
-has_apparmor() {
-	[ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" = Y ]
-}
+if [ -e /sys/kernel/security/apparmor/profiles ]; then APPARMOR=yes; else APPARMOR=no; fi
 
 setup_file() {
-	has_apparmor || skip "this host has no AppArmor"
+	[ "$APPARMOR" = yes ] || skip "this host has no AppArmor"
 	suite_start
 	printf 'profile crisp-it-no-tmp flags=(attach_disconnected) {\n file,\n network,\n capability,\n signal,\n deny /tmp/** w,\n}\n' |
 		apparmor_parser --replace --skip-cache
 }
 teardown_file() {
-	has_apparmor || return 0
+	[ "$APPARMOR" = yes ] || return 0
 	printf 'profile crisp-it-no-tmp {}\n' | apparmor_parser --remove
 	suite_end
 }
-teardown() { ! has_apparmor || after_test; }
+teardown() { [ "$APPARMOR" != yes ] || after_test; }
 
 # security FILTER: a container's configuration with this in its security context. (To crictl enums are numbers: RuntimeDefault 0,
 # Unconfined 1, Localhost 2.)
@@ -144,4 +142,4 @@ loaded() {
 	start_server
 }
 
-@test "nothing is left behind" { ! has_apparmor || census_is_clean; }
+@test "nothing is left behind" { census_is_clean; }
