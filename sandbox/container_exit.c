@@ -89,12 +89,13 @@ static bool cgroup_had_oom(const struct container *container)
 }
 
 /* Whether the OOM killer was there while we watched, which is over now. */
-static bool saw_oom(struct container *container)
+static bool saw_oom(struct container *container, bool killed)
 {
 	lock_take(&container->lock);
 	struct oom_watched *watched = TAKE(container->oom);
+	bool unexplained = killed && container->stops == 0;
 	lock_drop(&container->lock);
-	bool seen = watched && oom_watch_killed(watched);
+	bool seen = watched && oom_watch_killed(watched, unexplained);
 
 	oom_watch_drop(watched);
 	return seen;
@@ -102,7 +103,7 @@ static bool saw_oom(struct container *container)
 
 static void set_exited(struct container *container, int code, bool oom, int64_t finished_at)
 {
-	const bool seen = saw_oom(container);
+	const bool seen = saw_oom(container, code == 137);
 
 	oom = oom || (code == 137 && (seen || cgroup_had_oom(container)));
 	struct container_exit exit = {

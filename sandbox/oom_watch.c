@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <unistd.h>
@@ -25,8 +27,10 @@ struct oom_watched {
 	struct oom_watch *watch;
 	struct list of_watch;
 	char *file;
-	int number;  /* inotify's */
-	bool killed; /* under the watch's lock */
+	char *parent_file;     /* that of the cgroup above, whose number includes this one's for ever */
+	uint64_t parent_kills; /* under the watch's lock: those that are not this one's */
+	int number;            /* inotify's */
+	bool killed;           /* under the watch's lock */
 };
 
 static struct oom_watched *find(struct oom_watch *watch, int number) REQUIRES(watch->lock)
@@ -38,6 +42,17 @@ static struct oom_watched *find(struct oom_watch *watch, int number) REQUIRES(wa
 			return watched;
 	}
 	return NULL;
+}
+
+/* ".../a.slice/b.scope/memory.events": that of a.slice; malloc'd. */
+static char *file_above(const char *file)
+{
+	const char *name = strrchr(file, '/');
+	const char *folder = name;
+
+	while (folder > file && folder[-1] != '/')
+		folder--;
+	return xasprintf("%.*s%s", (int)(folder - file), file, name + 1);
 }
 
 /* The file to read, malloc'd; NULL: nobody asks any more, or it is known. */
@@ -53,17 +68,30 @@ static char *file_of(struct oom_watch *watch, int number)
 	return file;
 }
 
+/* What the cgroup above counted so far is explained by this one, and no other's. */
+static void set_killed(struct oom_watch *watch, const char *file)
+{
+	CLEANUP(freep) char *parent_file = file_above(file);
+	uint64_t kills = cgroup_oom_kills_in(AT_FDCWD, parent_file);
+
+	lock_take(&watch->lock);
+	list_for_each (node, &watch->all) {
+		struct oom_watched *watched = list_entry(node, struct oom_watched, of_watch);
+
+		if (str_eq(watched->file, file))
+			watched->killed = true;
+		if (str_eq(watched->parent_file, parent_file))
+			watched->parent_kills = kills;
+	}
+	lock_drop(&watch->lock);
+}
+
 static void look(struct oom_watch *watch, int number)
 {
 	CLEANUP(freep) char *file = file_of(watch, number);
 
-	if (!file || cgroup_oom_kills_in(AT_FDCWD, file) == 0)
-		return;
-	lock_take(&watch->lock);
-	struct oom_watched *watched = find(watch, number);
-	if (watched)
-		watched->killed = true;
-	lock_drop(&watch->lock);
+	if (file && cgroup_oom_kills_in(AT_FDCWD, file) > 0)
+		set_killed(watch, file);
 }
 
 static void look_at_all(struct oom_watch *watch)
@@ -145,6 +173,8 @@ struct oom_watched *oom_watch_add(struct oom_watch *watch, const char *file)
 
 	watched->watch = watch;
 	watched->file = xstrdup(file);
+	watched->parent_file = file_above(file);
+	watched->parent_kills = cgroup_oom_kills_in(AT_FDCWD, watched->parent_file);
 	watched->number = number;
 	lock_take(&watch->lock);
 	list_add_tail(&watch->all, &watched->of_watch);
@@ -152,16 +182,36 @@ struct oom_watched *oom_watch_add(struct oom_watch *watch, const char *file)
 	return watched;
 }
 
-bool oom_watch_killed(struct oom_watched *watched)
+static bool is_killed(struct oom_watched *watched)
+{
+	lock_take(&watched->watch->lock);
+	bool killed = watched->killed;
+	lock_drop(&watched->watch->lock);
+	return killed;
+}
+
+/* It went before it was read: the cgroup above counts a kill that is nobody else's. */
+static bool told_above(struct oom_watched *watched)
+{
+	uint64_t kills = cgroup_oom_kills_in(AT_FDCWD, watched->parent_file);
+
+	if (faccessat(AT_FDCWD, watched->file, F_OK, 0) == 0)
+		return false;
+	lock_take(&watched->watch->lock);
+	bool more = kills > watched->parent_kills;
+	lock_drop(&watched->watch->lock);
+	return more;
+}
+
+bool oom_watch_killed(struct oom_watched *watched, bool unexplained)
 {
 	struct oom_watch *watch = watched->watch;
 
 	read_events(watch);
 	look(watch, watched->number);
-	lock_take(&watch->lock);
-	bool killed = watched->killed;
-	lock_drop(&watch->lock);
-	return killed;
+	if (!is_killed(watched) && unexplained && told_above(watched))
+		set_killed(watch, watched->file);
+	return is_killed(watched);
 }
 
 struct oom_watched *oom_watch_drop(struct oom_watched *watched)
@@ -176,6 +226,7 @@ struct oom_watched *oom_watch_drop(struct oom_watched *watched)
 	/* A cgroup that is gone took the watch along. */
 	(void)inotify_rm_watch(watch->fd, watched->number);
 	free(watched->file);
+	free(watched->parent_file);
 	free(watched);
 	return NULL;
 }

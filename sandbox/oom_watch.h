@@ -24,8 +24,10 @@ struct oom_watch *oom_watch_free(struct oom_watch *watch);
 /* file: a memory.events, or NULL. NULL: it cannot be watched, which is no error: not every host has the
  * controller. */
 struct oom_watched *oom_watch_add(struct oom_watch *watch, const char *file);
-/* Whether a process of it was killed, as far as could be read while the cgroup was there. */
-bool oom_watch_killed(struct oom_watched *watched);
+/* Whether a process of it was killed. When the cgroup went before its file was read, the one above is asked,
+ * which counts its kills, too: unexplained says that nobody else is known to have sent the SIGKILL that ended
+ * it. */
+bool oom_watch_killed(struct oom_watched *watched, bool unexplained);
 struct oom_watched *oom_watch_drop(struct oom_watched *watched); /* accepts NULL, returns NULL */
 
 #endif

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "test/base/check.h"
@@ -74,16 +75,46 @@ static void test_seen_before_the_file_goes(void **state)
 	(void)state;
 	assert_non_null(first);
 	assert_non_null(second);
-	assert_false(oom_watch_killed(first));
+	assert_false(oom_watch_killed(first, false));
 	free(events_file("one", 2));
 	sleep_ms(1000); /* the loop reads it */
 	unlink(one);
-	assert_true(oom_watch_killed(first));
-	assert_false(oom_watch_killed(second));
+	assert_true(oom_watch_killed(first, false));
+	assert_false(oom_watch_killed(second, false));
 	unlink(two);
-	assert_false(oom_watch_killed(second));
+	assert_false(oom_watch_killed(second, false));
 	assert_null(oom_watch_drop(first));
 	assert_null(oom_watch_drop(second));
+}
+
+/* The one above counts for both; a kill that one of them is known for is not the other's. */
+static void test_told_by_the_one_above(void **state)
+{
+	CLEANUP(freep) char *above = events_file("memory.events", 3);
+	CLEANUP(freep)
+	char *one_dir = xasprintf("%s/one.scope", f.dir),
+	     *two_dir = xasprintf("%s/two.scope", f.dir);
+
+	(void)state;
+	assert_int_equal(mkdir(one_dir, 0700) + mkdir(two_dir, 0700), 0);
+	CLEANUP(freep) char *one = events_file("one.scope/memory.events", 0);
+	CLEANUP(freep) char *two = events_file("two.scope/memory.events", 0);
+	struct oom_watched *first = oom_watch_add(f.watch, one), *second = oom_watch_add(f.watch, two);
+
+	free(events_file("memory.events", 4));
+	assert_false(oom_watch_killed(first, true)); /* it is there, and says no */
+	unlink(one);
+	unlink(two);
+	assert_false(oom_watch_killed(first, false));
+	assert_true(oom_watch_killed(first, true));
+	assert_false(oom_watch_killed(second, true));
+	free(events_file("memory.events", 5));
+	assert_true(oom_watch_killed(second, true));
+	oom_watch_drop(first);
+	oom_watch_drop(second);
+	unlink(above);
+	rmdir(one_dir);
+	rmdir(two_dir);
 }
 
 static void test_what_happened_before(void **state)
@@ -92,7 +123,7 @@ static void test_what_happened_before(void **state)
 	struct oom_watched *watched = oom_watch_add(f.watch, path);
 
 	(void)state;
-	assert_true(oom_watch_killed(watched));
+	assert_true(oom_watch_killed(watched, false));
 	oom_watch_drop(watched);
 	unlink(path);
 }
@@ -111,6 +142,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_seen_before_the_file_goes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_told_by_the_one_above, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_happened_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_to_watch, setup, teardown),
 	};
