@@ -92,8 +92,7 @@ static void test_told_by_the_one_above(void **state)
 {
 	CLEANUP(freep) char *above = events_file("memory.events", 3);
 	CLEANUP(freep)
-	char *one_dir = xasprintf("%s/one.scope", f.dir),
-	     *two_dir = xasprintf("%s/two.scope", f.dir);
+	char *one_dir = xasprintf("%s/one.scope", f.dir), *two_dir = xasprintf("%s/two.scope", f.dir);
 
 	(void)state;
 	assert_int_equal(mkdir(one_dir, 0700) + mkdir(two_dir, 0700), 0);
