@@ -94,7 +94,8 @@ bool process_in_exec(pid_t pid);
 void process_done(struct process *process);        /* closes the pidfd; also for CLEANUP */
 bool process_alive(const struct process *process); /* not reaped and not a zombie */
 int process_signal(const struct process *process, int signal, struct err *err) MUST_CHECK; /* gone: 0 */
-/* Kills the process group led by process (our own child that leads its group and is not yet reaped). */
+/* Kills the process group led by process, which is not reaped yet (our own child, or one that still lives);
+ * itself alone when it leads none. */
 void process_kill_group(const struct process *process);
 /* Waits for one of our children and reaps it; status as of waitpid. -1: DEADLINE_EXCEEDED/CANCELLED, the
  * child lives on. */

@@ -98,13 +98,19 @@ static void look_at(struct search *search, pid_t pid)
 	struct process process CLEANUP(process_done) = PROCESS_INIT;
 	struct orphans *orphans = search->orphans;
 	size_t len = read_environment(search, pid);
-	const char *id = find_id(search->environment, len);
+	const char *found = find_id(search->environment, len);
 	struct err err;
 
-	if (!id || !same_mounts(pid) || process_open(pid, 0, &process, &err) < 0)
+	if (!found || !same_mounts(pid) || process_open(pid, 0, &process, &err) < 0)
+		return;
+	CLEANUP(freep) char *id = xstrdup(found);
+
+	/* Once more, of the process that is held now. */
+	found = find_id(search->environment, read_environment(search, pid));
+	if (!found || !str_eq(found, id))
 		return;
 	orphans->items = xrealloc(orphans->items, orphans->len + 1, sizeof(*orphans->items));
-	orphans->items[orphans->len++] = (struct orphan){ process, xstrdup(id) };
+	orphans->items[orphans->len++] = (struct orphan){ process, TAKE(id) };
 	process = (struct process)PROCESS_INIT;
 }
 
@@ -152,8 +158,8 @@ static int wait_for(const struct orphan *orphan, int64_t patience, const struct 
 	if (ctx_deadline(ctx) <= until || ctx_check(ctx, "", NULL) < 0)
 		return err_set(err, late.code, "waiting for a network plugin of before the restart: %s",
 			       late.text);
-	if (process_signal(&orphan->process, SIGKILL, err) < 0)
-		return -1;
+	/* With what it has started: each plugin leads a process group. */
+	process_kill_group(&orphan->process);
 	return process_wait_gone(&orphan->process, ctx, err);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/gate.h"
 #include "base/log.h"
 #include "base/spawn.h"
 #include "base/str.h"
@@ -17,12 +18,16 @@
 #define ABI "/etc/apparmor.d/abi/3.0"
 
 enum { PROFILES_MAX = 16 * 1024 * 1024, LABEL_MAX = 4096, OUTPUT_MAX = 4096 };
-static const int64_t parser_timeout = INT64_C(60) * 1000 * 1000 * 1000;
+static const int64_t parser_timeout = 60 * NS_PER_SEC, failure_kept = 5 * NS_PER_SEC;
 
 struct apparmor {
 	const struct config *config;
 	atomic_bool ours; /* this crispd has loaded the built-in profile */
 	atomic_bool complained;
+	struct gate gate; /* who loads it */
+	/* inside the gate */
+	struct err failure;
+	int64_t failure_until; /* clock_mono() ns */
 };
 
 /*
@@ -90,11 +95,14 @@ struct apparmor *apparmor_new(const struct config *config)
 	struct apparmor *apparmor = xnew(struct apparmor);
 
 	apparmor->config = config;
+	gate_init(&apparmor->gate);
 	return apparmor;
 }
 
 struct apparmor *apparmor_free(struct apparmor *apparmor)
 {
+	if (apparmor)
+		gate_done(&apparmor->gate);
 	free(apparmor);
 	return NULL;
 }
@@ -129,7 +137,7 @@ static char *own_label(void)
 	return TAKE(text);
 }
 
-static int load(struct err *err)
+static int load(const struct ctx *ctx, struct err *err)
 {
 	static const char *const argv[] = { "apparmor_parser", "--replace", "--skip-cache", NULL };
 	CLEANUP(freep) char *label = own_label();
@@ -143,7 +151,7 @@ static int load(struct err *err)
 					 .timeout = parser_timeout };
 	char why[ERR_TEXT_MAX];
 
-	if (command_run(&command, NULL, &result, err) < 0)
+	if (command_run(&command, ctx, &result, err) < 0)
 		return err_prefix(err, "AppArmor profile " APPARMOR_BUILT_IN);
 	if (result.exited && result.status == 0)
 		return 0;
@@ -152,34 +160,75 @@ static int load(struct err *err)
 		       "AppArmor profile " APPARMOR_BUILT_IN ": apparmor_parser: %s", why);
 }
 
-int apparmor_default(struct apparmor *apparmor, const char **ret, struct err *err)
+static bool still_ours(struct apparmor *apparmor)
+{
+	struct err gone;
+
+	return atomic_load(&apparmor->ours) && apparmor_loaded(APPARMOR_BUILT_IN, &gone) == 0;
+}
+
+static int load_in_gate(struct apparmor *apparmor, const struct ctx *ctx, struct err *err)
+{
+	if (still_ours(apparmor))
+		return 0;
+	if (clock_mono() < apparmor->failure_until)
+		return err_set(err, apparmor->failure.code, "%s", apparmor->failure.text);
+	if (load(ctx, err) < 0) {
+		if (err->code == RPC_FAILED_PRECONDITION) {
+			apparmor->failure = *err;
+			apparmor->failure_until = clock_deadline_in(failure_kept);
+		}
+		return -1;
+	}
+	atomic_store(&apparmor->ours, true);
+	return 0;
+}
+
+static int built_in(struct apparmor *apparmor, const struct ctx *ctx, struct err *err)
+{
+	if (still_ours(apparmor))
+		return 0;
+	if (gate_enter(&apparmor->gate, ctx, "load the AppArmor profile " APPARMOR_BUILT_IN, err) < 0)
+		return -1;
+	int status = load_in_gate(apparmor, ctx, err);
+	gate_leave(&apparmor->gate);
+	return status;
+}
+
+static bool is_built_in(const char *name)
+{
+	return str_eq(name, APPARMOR_BUILT_IN);
+}
+
+int apparmor_default(struct apparmor *apparmor, const struct ctx *ctx, const char **ret, struct err *err)
 {
 	const char *name = apparmor->config->runtime.apparmor_profile;
-	const bool built_in = str_eq(name, APPARMOR_BUILT_IN);
 
-	*ret = name;
-	if (str_eq(name, "unconfined"))
-		return 0;
-	if (!built_in || atomic_load(&apparmor->ours)) {
-		if (apparmor_loaded(name, err) == 0)
-			return 0;
-		if (!built_in)
-			return -1;
-	}
-	if (load(err) < 0)
+	if (!str_eq(name, "unconfined") &&
+	    (is_built_in(name) ? built_in(apparmor, ctx, err) : apparmor_loaded(name, err)) < 0)
 		return -1;
-	atomic_store(&apparmor->ours, true);
 	atomic_store(&apparmor->complained, false);
+	*ret = name;
 	return 0;
+}
+
+bool apparmor_may_go_without(struct apparmor *apparmor, const struct err *why)
+{
+	if (!is_built_in(apparmor->config->runtime.apparmor_profile) || atomic_load(&apparmor->ours) ||
+	    why->code != RPC_FAILED_PRECONDITION)
+		return false;
+	if (!atomic_exchange(&apparmor->complained, true))
+		log_warn("containers that name no AppArmor profile run without one: %s", why->text);
+	return true;
 }
 
 static void preload(void *data)
 {
-	struct err err;
 	const char *name;
+	struct err err;
 
-	if (apparmor_default(data, &name, &err) < 0)
-		apparmor_complain(data, &err);
+	if (apparmor_default(data, NULL, &name, &err) < 0 && !apparmor_may_go_without(data, &err))
+		log_warn("containers that name no AppArmor profile cannot be created: %s", err.text);
 }
 
 void apparmor_preload(struct apparmor *apparmor, struct pool *pool)
@@ -190,8 +239,11 @@ void apparmor_preload(struct apparmor *apparmor, struct pool *pool)
 		log_debug("%s", full.text);
 }
 
-void apparmor_complain(struct apparmor *apparmor, const struct err *reason)
+void apparmor_keep(struct apparmor *apparmor)
 {
-	if (!atomic_exchange(&apparmor->complained, true))
-		log_warn("containers that name no AppArmor profile run without one: %s", reason->text);
+	struct err err;
+
+	if (apparmor && atomic_load(&apparmor->ours) && built_in(apparmor, NULL, &err) < 0 &&
+	    !atomic_exchange(&apparmor->complained, true))
+		log_warn("%s", err.text);
 }

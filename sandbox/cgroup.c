@@ -438,19 +438,34 @@ void cgroup_list_pods(const struct cgroups *cgroups, struct strv *ret)
 			strv_add(ret, names.items[i] + strlen("pod"));
 }
 
+static bool find_oom_kills(char *text, uint64_t *ret)
+{
+	for (char *rest = text, *line; (line = strtok_r(rest, "\n", &rest));)
+		if (str_has_prefix(line, "oom_kill "))
+			return parse_u64(line + strlen("oom_kill "), UINT64_MAX, ret);
+	return false;
+}
+
+bool cgroup_oom_kills_read(int fd, uint64_t *ret)
+{
+	char text[1024];
+	ssize_t len = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (len < 0)
+		return false;
+	text[len] = '\0';
+	return find_oom_kills(text, ret);
+}
+
 uint64_t cgroup_oom_kills_in(int dir, const char *file)
 {
 	CLEANUP(freep) char *text = NULL;
 	struct err ignored;
-	uint64_t count = 0;
+	uint64_t count;
 
 	if (file_read_virtual(dir, file, FILE_MAX, &text, &ignored) < 0)
 		return 0;
-	for (char *rest = text, *line; (line = strtok_r(rest, "\n", &rest));)
-		if (str_has_prefix(line, "oom_kill ") &&
-		    parse_u64(line + strlen("oom_kill "), UINT64_MAX, &count))
-			return count;
-	return 0;
+	return find_oom_kills(text, &count) ? count : 0;
 }
 
 /* v1 counts each cgroup by itself. */

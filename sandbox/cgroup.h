@@ -104,6 +104,8 @@ int cgroup_oom_kills(const struct cgroups *cgroups, const char *path, uint64_t *
 char *cgroup_oom_file(const struct cgroups *cgroups, const char *path);
 /* The number after "oom_kill " in memory.events or memory.oom_control; 0 when it cannot be read. */
 uint64_t cgroup_oom_kills_in(int dir, const char *file);
+/* The same of an open file; false: its cgroup is gone. */
+bool cgroup_oom_kills_read(int fd, uint64_t *ret);
 
 struct cgroup_pids {
 	pid_t *items; /* malloc'd */

@@ -85,7 +85,7 @@ struct container *container_unref(struct container *container)
 {
 	if (!container || atomic_fetch_sub(&container->refs, 1) != 1)
 		return NULL;
-	assert(!container->watch && !container->init_watch);
+	assert(!container->watch && !container->init_watch && !container->oom);
 	listed_done(&container->listed);
 	cgroup_meter_done(&container->meter);
 	layer_meter_done(&container->layer);

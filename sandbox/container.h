@@ -75,6 +75,7 @@ struct container {
 	int stops;       /* StopContainer and what else ends it, under way */
 	int64_t kill_at; /* clock_mono() ns: the earliest end of the graces they give; NO_DEADLINE: no stops
 			  */
+	bool exit_found; /* somebody is setting the state to what it ended with */
 	bool settled;    /* after the exit: the runtime's container is deleted and the state is on disk */
 	int64_t started_at, finished_at;
 	int32_t exit_code;

@@ -246,7 +246,7 @@ static int check_mapped(const struct container *container, struct err *err)
 }
 
 static int build_spec(struct container *container, const struct image *image,
-		      const struct image_mounts *mounts, struct err *err)
+		      const struct image_mounts *mounts, const char *apparmor_profile, struct err *err)
 {
 	CLEANUP(paths_done) struct paths paths = { 0 };
 	CLEANUP(fd_closep) int rootfs = dir_open(AT_FDCWD, container->rootfs, err);
@@ -271,6 +271,7 @@ static int build_spec(struct container *container, const struct image *image,
 	input.user = &container->user;
 	input.rootfs = container->rootfs;
 	input.rootfs_fd = rootfs;
+	input.apparmor_profile = apparmor_profile;
 	input.volumes_dir = paths.volumes;
 	input.image_mounts = &sources;
 	input.net_ns = paths.net;
@@ -395,15 +396,16 @@ static int create_gated(struct create *create, const struct ctx *ctx, char **ret
 		return -1;
 
 	CLEANUP(container_unrefp) struct container *container = new_container(create, image, &mounts);
+	const char *apparmor_profile;
 	struct spec_input input;
 	fill_input(container, &input);
 	input.image = &image->config;
-	if (spec_check(&input, err) < 0)
+	if (spec_check(&input, err) < 0 || spec_apparmor_profile(&input, ctx, &apparmor_profile, err) < 0)
 		return -1;
 	if (make_dirs(container, err) < 0 || crash_point("create.run_folder") ||
 	    make_log_dir(container, err) < 0 || crash_point("create.log_folder") ||
 	    mount_rootfs(container, image, err) < 0 || crash_point("create.rootfs") ||
-	    build_spec(container, image, &mounts, err) < 0 || crash_point("create.spec") ||
+	    build_spec(container, image, &mounts, apparmor_profile, err) < 0 || crash_point("create.spec") ||
 	    start_monitor(container, image, ctx, err) < 0) {
 		undo(container);
 		return -1;

@@ -101,8 +101,20 @@ static bool saw_oom(struct container *container, bool killed)
 	return seen;
 }
 
+/* One thread finds out how it ended. */
+static bool first_to_find(struct container *container)
+{
+	lock_take(&container->lock);
+	bool first = !container->exit_found;
+	container->exit_found = true;
+	lock_drop(&container->lock);
+	return first;
+}
+
 static void set_exited(struct container *container, int code, bool oom, int64_t finished_at)
 {
+	if (!first_to_find(container))
+		return;
 	const bool seen = saw_oom(container, code == 137);
 
 	oom = oom || (code == 137 && (seen || cgroup_had_oom(container)));

@@ -2,8 +2,8 @@
  * A list of objects as messages, at once or in batches: what the List RPCs and the Stream RPCs share.
  *
  * Objects are references that the caller holds. Matching and making run without any lock of the store. With a
- * pool, a long list that is made at once is made by idle workers of it, too, one part of it each at a time:
- * then both functions run on several threads, for different objects.
+ * pool, a long list that is made at once is made by workers of it, too, as far as they come in time, one part
+ * each at a time: then both functions run on several threads, for different objects.
  */
 #ifndef SANDBOX_LISTER_H
 #define SANDBOX_LISTER_H

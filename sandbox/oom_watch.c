@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,29 +24,40 @@ struct oom_watch {
 	struct list all; /* under lock */
 };
 
+/*
+ * The cgroup above counts the kills of all below it, for ever; its own file counts those of one, and goes
+ * with it. While that is there, none of what the one above says is more than it says itself: `above` follows.
+ * Once it is gone, more above than `above` happened since somebody of the same parent was last looked at.
+ */
 struct oom_watched {
 	struct oom_watch *watch;
-	struct list of_watch;
-	char *file;
-	char *parent_file;     /* that of the cgroup above, whose number includes this one's for ever */
-	uint64_t parent_kills; /* under the watch's lock: those that are not this one's */
-	int number;            /* inotify's */
-	bool killed;           /* under the watch's lock */
+	struct list of_watch; /* under the watch's lock; holds a reference */
+	atomic_uint refs;
+	char *file_above;
+	int fd;
+	int number; /* inotify's */
+	/* under the watch's lock */
+	uint64_t kills;
+	uint64_t above;
 };
 
-static struct oom_watched *find(struct oom_watch *watch, int number) REQUIRES(watch->lock)
+static struct oom_watched *ref(struct oom_watched *watched)
 {
-	list_for_each (node, &watch->all) {
-		struct oom_watched *watched = list_entry(node, struct oom_watched, of_watch);
+	atomic_fetch_add(&watched->refs, 1);
+	return watched;
+}
 
-		if (watched->number == number)
-			return watched;
-	}
-	return NULL;
+static void unref(struct oom_watched *watched)
+{
+	if (!watched || atomic_fetch_sub(&watched->refs, 1) != 1)
+		return;
+	fd_close(watched->fd);
+	free(watched->file_above);
+	free(watched);
 }
 
 /* ".../a.slice/b.scope/memory.events": that of a.slice; malloc'd. */
-static char *file_above(const char *file)
+static char *above_of(const char *file)
 {
 	const char *name = strrchr(file, '/');
 	const char *folder = name;
@@ -55,59 +67,103 @@ static char *file_above(const char *file)
 	return xasprintf("%.*s%s", (int)(folder - file), file, name + 1);
 }
 
-/* The file to read, malloc'd; NULL: nobody asks any more, or it is known. */
-static char *file_of(struct oom_watch *watch, int number)
+/* What its own file says, in *ret_more whether that is more than before. False: its cgroup is gone. */
+static bool read_own(struct oom_watched *watched, uint64_t above, bool *ret_more)
 {
-	char *file = NULL;
+	uint64_t kills;
 
-	lock_take(&watch->lock);
-	const struct oom_watched *watched = find(watch, number);
-	if (watched && !watched->killed)
-		file = xstrdup(watched->file);
-	lock_drop(&watch->lock);
-	return file;
+	if (!cgroup_oom_kills_read(watched->fd, &kills))
+		return false;
+	lock_take(&watched->watch->lock);
+	*ret_more = kills > watched->kills;
+	if (*ret_more)
+		watched->kills = kills;
+	if (watched->above < above)
+		watched->above = above;
+	lock_drop(&watched->watch->lock);
+	return true;
 }
 
-/* What the cgroup above counted so far is explained by this one, and no other's. */
-static void set_killed(struct oom_watch *watch, const char *file)
+/* Those with the same parent as one, or all; NULL at the end. Free with unref_all(). */
+static struct oom_watched **those_of(struct oom_watch *watch, const char *file_above)
 {
-	CLEANUP(freep) char *parent_file = file_above(file);
-	uint64_t kills = cgroup_oom_kills_in(AT_FDCWD, parent_file);
-
-	lock_take(&watch->lock);
-	list_for_each (node, &watch->all) {
-		struct oom_watched *watched = list_entry(node, struct oom_watched, of_watch);
-
-		if (str_eq(watched->file, file))
-			watched->killed = true;
-		if (str_eq(watched->parent_file, parent_file))
-			watched->parent_kills = kills;
-	}
-	lock_drop(&watch->lock);
-}
-
-static void look(struct oom_watch *watch, int number)
-{
-	CLEANUP(freep) char *file = file_of(watch, number);
-
-	if (file && cgroup_oom_kills_in(AT_FDCWD, file) > 0)
-		set_killed(watch, file);
-}
-
-static void look_at_all(struct oom_watch *watch)
-{
+	struct oom_watched **those;
 	size_t len = 0;
 
 	lock_take(&watch->lock);
 	list_for_each (node, &watch->all)
 		len++;
-	CLEANUP(freep) int *numbers = xcalloc(len + 1, sizeof(*numbers));
+	those = xcalloc(len + 1, sizeof(struct oom_watched *));
 	len = 0;
-	list_for_each (node, &watch->all)
-		numbers[len++] = list_entry(node, struct oom_watched, of_watch)->number;
+	list_for_each (node, &watch->all) {
+		struct oom_watched *watched = list_entry(node, struct oom_watched, of_watch);
+
+		if (!file_above || str_eq(watched->file_above, file_above))
+			those[len++] = ref(watched);
+	}
 	lock_drop(&watch->lock);
-	for (size_t i = 0; i < len; i++)
-		look(watch, numbers[i]);
+	return those;
+}
+
+static void unref_all(struct oom_watched ***those)
+{
+	for (size_t i = 0; (*those)[i]; i++)
+		unref((*those)[i]);
+	free(*those);
+}
+
+/* The one above first: what it counts by then is in the files below. */
+static void look_at_family(struct oom_watch *watch, const char *file_above)
+{
+	struct oom_watched **those CLEANUP(unref_all) = those_of(watch, file_above);
+	uint64_t above = cgroup_oom_kills_in(AT_FDCWD, file_above);
+	bool more;
+
+	for (size_t i = 0; those[i]; i++)
+		(void)read_own(those[i], above, &more);
+}
+
+static struct oom_watched *find(struct oom_watch *watch, int number)
+{
+	struct oom_watched *found = NULL;
+
+	lock_take(&watch->lock);
+	list_for_each (node, &watch->all) {
+		struct oom_watched *watched = list_entry(node, struct oom_watched, of_watch);
+
+		if (watched->number == number) {
+			found = ref(watched);
+			break;
+		}
+	}
+	lock_drop(&watch->lock);
+	return found;
+}
+
+/* The file changes for other reasons, too, and often where a container lives at its limit. */
+static void look(struct oom_watched *watched)
+{
+	bool more;
+
+	if (read_own(watched, 0, &more) && more)
+		look_at_family(watched->watch, watched->file_above);
+}
+
+static void look_at(struct oom_watch *watch, int number)
+{
+	struct oom_watched *watched = find(watch, number);
+
+	if (watched)
+		look(watched);
+	unref(watched);
+}
+
+static void look_at_all(struct oom_watch *watch)
+{
+	struct oom_watched **those CLEANUP(unref_all) = those_of(watch, NULL);
+
+	for (size_t i = 0; those[i]; i++)
+		look(those[i]);
 }
 
 /* Everything that has been told so far. */
@@ -124,7 +180,7 @@ static void read_events(struct oom_watch *watch)
 			if (event->mask & IN_Q_OVERFLOW)
 				look_at_all(watch);
 			else if (event->mask & IN_MODIFY)
-				look(watch, event->wd);
+				look_at(watch, event->wd);
 		}
 }
 
@@ -160,58 +216,71 @@ struct oom_watch *oom_watch_free(struct oom_watch *watch)
 
 struct oom_watched *oom_watch_add(struct oom_watch *watch, const char *file)
 {
-	int number = file ? inotify_add_watch(watch->fd, file, IN_MODIFY) : -1;
+	if (!watch || !file)
+		return NULL;
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	int number = fd < 0 ? -1 : inotify_add_watch(watch->fd, file, IN_MODIFY);
 
 	if (number < 0) {
-		if (file && errno != ENOENT)
+		if (errno != ENOENT)
 			log_warn("watch %s: %m: a container that the kernel kills for lack of memory may end "
 				 "without that reason",
 				 file);
+		fd_close(fd);
 		return NULL;
 	}
 	struct oom_watched *watched = xnew(struct oom_watched);
 
 	watched->watch = watch;
-	watched->file = xstrdup(file);
-	watched->parent_file = file_above(file);
-	watched->parent_kills = cgroup_oom_kills_in(AT_FDCWD, watched->parent_file);
+	atomic_init(&watched->refs, 2);
+	watched->file_above = above_of(file);
+	watched->fd = fd;
 	watched->number = number;
+	watched->above = cgroup_oom_kills_in(AT_FDCWD, watched->file_above);
 	lock_take(&watch->lock);
 	list_add_tail(&watch->all, &watched->of_watch);
 	lock_drop(&watch->lock);
+	/* What came before it was in the list, and before the kernel told. */
+	look_at_family(watch, watched->file_above);
 	return watched;
 }
 
-static bool is_killed(struct oom_watched *watched)
+/* Its cgroup went before its file was read: one kill that is nobody else's is its own, and no longer theirs.
+ */
+static void ask_above(struct oom_watched *watched)
+{
+	struct oom_watch *watch = watched->watch;
+	uint64_t above = cgroup_oom_kills_in(AT_FDCWD, watched->file_above);
+
+	lock_take(&watch->lock);
+	bool mine = above > watched->above;
+	if (mine)
+		watched->kills++;
+	list_for_each (node, &watch->all) {
+		struct oom_watched *other = list_entry(node, struct oom_watched, of_watch);
+
+		if (mine && str_eq(other->file_above, watched->file_above))
+			other->above++;
+	}
+	lock_drop(&watch->lock);
+}
+
+static bool was_killed(struct oom_watched *watched)
 {
 	lock_take(&watched->watch->lock);
-	bool killed = watched->killed;
+	bool killed = watched->kills > 0;
 	lock_drop(&watched->watch->lock);
 	return killed;
 }
 
-/* It went before it was read: the cgroup above counts a kill that is nobody else's. */
-static bool told_above(struct oom_watched *watched)
-{
-	uint64_t kills = cgroup_oom_kills_in(AT_FDCWD, watched->parent_file);
-
-	if (faccessat(AT_FDCWD, watched->file, F_OK, 0) == 0)
-		return false;
-	lock_take(&watched->watch->lock);
-	bool more = kills > watched->parent_kills;
-	lock_drop(&watched->watch->lock);
-	return more;
-}
-
 bool oom_watch_killed(struct oom_watched *watched, bool unexplained)
 {
-	struct oom_watch *watch = watched->watch;
+	bool more;
 
-	read_events(watch);
-	look(watch, watched->number);
-	if (!is_killed(watched) && unexplained && told_above(watched))
-		set_killed(watch, watched->file);
-	return is_killed(watched);
+	if (!read_own(watched, 0, &more) && unexplained && !was_killed(watched))
+		ask_above(watched);
+	look_at_family(watched->watch, watched->file_above);
+	return was_killed(watched);
 }
 
 struct oom_watched *oom_watch_drop(struct oom_watched *watched)
@@ -225,8 +294,7 @@ struct oom_watched *oom_watch_drop(struct oom_watched *watched)
 	lock_drop(&watch->lock);
 	/* A cgroup that is gone took the watch along. */
 	(void)inotify_rm_watch(watch->fd, watched->number);
-	free(watched->file);
-	free(watched->parent_file);
-	free(watched);
+	unref(watched); /* the list's */
+	unref(watched);
 	return NULL;
 }

@@ -190,6 +190,7 @@ static void round_task(void *data)
 
 	look_at_pods(owner);
 	look_at_containers(owner);
+	apparmor_keep(owner->apparmor);
 	int failed = empty_trash(owner, &trash);
 	if (strays_remove(owner, &strays) < 0)
 		told(reconciler, &strays);

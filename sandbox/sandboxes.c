@@ -125,6 +125,20 @@ static void catch_up(struct sandboxes *sandboxes)
 		container_check_exit(containers[i], false);
 }
 
+/* NULL: nothing can be watched, or there is no inotify instance left, of which each conmon has one. */
+static struct oom_watch *watch_ooms(struct sandboxes *sandboxes)
+{
+	CLEANUP(freep) char *any = cgroup_oom_file(sandboxes->cgroups, "");
+	struct oom_watch *watch = NULL;
+	struct err err;
+
+	if (any && !(watch = oom_watch_new(sandboxes->loop, &err)))
+		log_warn(
+			"%s: a container that the kernel kills for lack of memory may end without that reason",
+			err.text);
+	return watch;
+}
+
 static int open_parts(struct sandboxes *sandboxes, struct restore_progress *progress, struct err *err)
 {
 	if (open_dirs(sandboxes, err) < 0 || read_boot_id(&sandboxes->boot_id, err) < 0 ||
@@ -140,9 +154,7 @@ static int open_parts(struct sandboxes *sandboxes, struct restore_progress *prog
 	sandboxes->exits = exit_watch_new(sandboxes->loop, sandboxes->exit_dir, exit_noticed, sandboxes, err);
 	if (!sandboxes->exits)
 		return -1;
-	sandboxes->ooms = oom_watch_new(sandboxes->loop, err);
-	if (!sandboxes->ooms)
-		return -1;
+	sandboxes->ooms = watch_ooms(sandboxes);
 	sandboxes->reconciler = reconciler_new(sandboxes, err);
 	/* The restore comes last: it gives tasks to the pool, which a failure after it would pull the rug
 	 * from under. */

@@ -278,9 +278,9 @@ static int make_parts(struct spec_context *context, struct spec_parts *parts, st
 	if (spec_process(context, &parts->process, err) < 0 ||
 	    spec_mounts(context, &parts->mounts, &propagation, err) < 0 ||
 	    spec_linux(context, &parts->linux_part, err) < 0 || spec_defaults(context, parts, err) < 0 ||
-	    spec_cdi(context, parts, err) < 0 || spec_rootfs(context, parts->mounts, err) < 0 ||
-	    spec_security(context, parts->process, parts->linux_part, err) < 0)
+	    spec_cdi(context, parts, err) < 0 || spec_rootfs(context, parts->mounts, err) < 0)
 		return -1;
+	spec_security(context, parts->process, parts->linux_part);
 	if (propagation)
 		json_object_set_new(parts->linux_part, "rootfsPropagation", json_string(propagation));
 	parts->annotations = annotations(context);

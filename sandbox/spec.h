@@ -61,8 +61,9 @@ struct spec_input {
 	/* For spec_build() only from here. */
 	const struct image_config *image; /* may be NULL */
 	const struct user *user;
-	const char *rootfs;      /* absolute: root.path */
-	int rootfs_fd;           /* the same, opened, borrowed */
+	const char *rootfs;           /* absolute: root.path */
+	int rootfs_fd;                /* the same, opened, borrowed */
+	const char *apparmor_profile; /* spec_apparmor_profile()'s; may be NULL */
 	const char *volumes_dir; /* where image volumes are made with image_volumes = "bind"; may be NULL */
 
 	/* By the number of the mount: where its image is mounted, "" for those of no image. NULL: there are
@@ -94,6 +95,10 @@ const char *spec_program(const struct spec_input *input);
 
 /* INVALID_ARGUMENT, FAILED_PRECONDITION. */
 int spec_check(const struct spec_input *input, struct err *err) MUST_CHECK;
+/* Once for a container, after spec_check(): the AppArmor profile to run under in *ret, borrowed, which the
+ * kernel has; NULL: that of who starts it. FAILED_PRECONDITION, and what ctx ends with. */
+int spec_apparmor_profile(const struct spec_input *input, const struct ctx *ctx, const char **ret,
+			  struct err *err) MUST_CHECK;
 /* *ret_json: config.json's text, malloc'd. Makes missing host directories of bind mounts, image volumes and
  * the working directory (inside the root filesystem). */
 int spec_build(const struct spec_input *input, char **ret_json, struct err *err) MUST_CHECK;

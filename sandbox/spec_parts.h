@@ -82,7 +82,6 @@ int spec_rootfs(struct spec_context *context, json_t *mounts, struct err *err) M
 
 /* spec_security.c: AppArmor and SELinux into process and linux. */
 int spec_security_check(const struct spec_input *input, struct err *err) MUST_CHECK;
-int spec_security(struct spec_context *context, json_t *process, json_t *linux_part,
-		  struct err *err) MUST_CHECK;
+void spec_security(struct spec_context *context, json_t *process, json_t *linux_part);
 
 #endif

@@ -70,46 +70,43 @@ static bool default_asked(const Cri__LinuxContainerSecurityContext *security)
 	return security && (security->apparmor || str_eq(old_profile(security), "runtime/default"));
 }
 
-/* The profile to run under in *ret, borrowed, once the kernel has it; NULL: that of who starts it. */
-static int apparmor_profile(const struct spec_input *input,
-			    const Cri__LinuxContainerSecurityContext *security, const char **ret,
-			    struct err *err)
+static const Cri__LinuxContainerSecurityContext *security_of(const struct spec_input *input)
 {
+	return input->config->linux ? input->config->linux->security_context : NULL;
+}
+
+int spec_apparmor_profile(const struct spec_input *input, const struct ctx *ctx, const char **ret,
+			  struct err *err)
+{
+	const Cri__LinuxContainerSecurityContext *security = security_of(input);
 	const char *name;
 	enum kind kind;
-	struct err why;
 
 	*ret = NULL;
-	if (apparmor_kind(security, &kind, &name, err) < 0)
+	if (!input->apparmor || (security && security->privileged))
+		return 0;
+	if (apparmor_kind(security, &kind, &name, err) < 0 ||
+	    (kind == LOCALHOST && apparmor_loaded(name, err) < 0))
 		return -1;
-	if (security && security->privileged)
-		return 0;
-	if (kind == LOCALHOST && !input->apparmor)
-		return err_set(err, RPC_FAILED_PRECONDITION, "AppArmor profile %s: this host has no AppArmor",
-			       name);
-	if (kind == LOCALHOST && apparmor_loaded(name, err) < 0)
-		return -1;
-	if (!input->apparmor)
-		return 0;
-	if (kind == DEFAULT && apparmor_default(input->apparmor, &name, &why) < 0) {
-		if (default_asked(security))
-			return err_set(err, why.code, "%s", why.text);
-		apparmor_complain(input->apparmor, &why);
-		return 0;
-	}
+	if (kind == DEFAULT && apparmor_default(input->apparmor, ctx, &name, err) < 0)
+		return default_asked(security) || !apparmor_may_go_without(input->apparmor, err) ? -1 : 0;
 	*ret = kind == UNCONFINED ? "unconfined" : name;
 	return 0;
 }
 
 int spec_security_check(const struct spec_input *input, struct err *err)
 {
-	const Cri__LinuxContainerSecurityContext *security =
-		input->config->linux ? input->config->linux->security_context : NULL;
+	const Cri__LinuxContainerSecurityContext *security = security_of(input);
 	const char *name;
+	enum kind kind;
 
-	if (security && selinux_check(security->selinux_options, err) < 0)
+	if ((security && selinux_check(security->selinux_options, err) < 0) ||
+	    apparmor_kind(security, &kind, &name, err) < 0)
 		return -1;
-	return apparmor_profile(input, security, &name, err);
+	if (kind == LOCALHOST && !input->apparmor && !security->privileged)
+		return err_set(err, RPC_FAILED_PRECONDITION, "AppArmor profile %s: this host has no AppArmor",
+			       name);
+	return 0;
 }
 
 static void set_labels(const struct spec_input *input, json_t *process, json_t *linux_part)
@@ -125,15 +122,11 @@ static void set_labels(const struct spec_input *input, json_t *process, json_t *
 		json_object_set_new(linux_part, "mountLabel", json_string(labels.mount));
 }
 
-int spec_security(struct spec_context *context, json_t *process, json_t *linux_part, struct err *err)
+void spec_security(struct spec_context *context, json_t *process, json_t *linux_part)
 {
-	const char *name;
-
-	if (apparmor_profile(context->input, context->security, &name, err) < 0)
-		return -1;
-	if (name)
-		json_object_set_new(process, "apparmorProfile", spec_text(context, name));
+	if (context->input->apparmor_profile)
+		json_object_set_new(process, "apparmorProfile",
+				    spec_text(context, context->input->apparmor_profile));
 	if (context->input->host->selinux)
 		set_labels(context->input, process, linux_part);
-	return 0;
 }

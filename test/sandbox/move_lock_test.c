@@ -24,6 +24,42 @@ static char *where_we_are(void)
 	return text;
 }
 
+/* Whether a thread may be moved to where it is, tried from here in one place after the other. */
+static bool may_move(void)
+{
+	static const struct {
+		const char *line, *root, *file;
+	} places[] = { { ":freezer:", "/sys/fs/cgroup/freezer", "tasks" },
+		       { "0::", "/sys/fs/cgroup", "cgroup.threads" },
+		       { "0::", "/sys/fs/cgroup/unified", "cgroup.threads" } };
+	CLEANUP(freep) char *text = where_we_are();
+	bool may = false;
+
+	for (char *rest = text, *line; (line = strtok_r(rest, "\n", &rest));)
+		for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+			const char *where = strchr(strchr(line, ':') + 1, ':') + 1;
+			CLEANUP(freep)
+			char *path = xasprintf("%s%s/%s", places[i].root, where, places[i].file);
+			int fd = strstr(line, places[i].line) ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+
+			may = may || (fd >= 0 && dprintf(fd, "%d", (int)gettid()) > 0);
+			fd_close(fd);
+		}
+	return may;
+}
+
+/* A task that begins late, on a busy machine, finds the expectation over: then once more. */
+static void assert_taken_if_we_may(struct move_lock *lock, struct pool *pool)
+{
+	const uint64_t before = move_lock_taken(lock);
+
+	for (int i = 0; i < 100 && move_lock_taken(lock) == before; i++) {
+		move_lock_expect(lock);
+		assert_true(pool_wait_quiet(pool, clock_deadline_in(30 * NS_PER_SEC)));
+	}
+	assert_int_equal(move_lock_taken(lock) > before, may_move());
+}
+
 static void test_taken_for_a_while(void **state)
 {
 	CLEANUP(freep) char *before = where_we_are();
@@ -41,21 +77,15 @@ static void test_taken_for_a_while(void **state)
 		move_lock_expect(lock);
 	assert_true(pool_busy(pool) <= 1);
 	assert_true(pool_wait_quiet(pool, clock_deadline_in(30 * NS_PER_SEC)));
-	if (move_lock_taken(lock) == 0) {
-		/* A host that does not let us, at once. */
-		print_message("our own cgroup cannot be seen here\n");
-	} else {
+	if (move_lock_taken(lock) > 0)
 		assert_true(clock_mono() - started >= MOVE_LOCK_KEPT);
-		assert_true(move_lock_taken(lock) <= 60);
-	}
+	assert_true(move_lock_taken(lock) <= 60);
 
 	CLEANUP(freep) char *after = where_we_are();
 	assert_string_equal(after, before);
 	/* And again, when it was over. */
-	uint64_t taken = move_lock_taken(lock);
-	move_lock_expect(lock);
-	pool_free(pool); /* waits for the task */
-	assert_true(taken == 0 || move_lock_taken(lock) > taken);
+	assert_taken_if_we_may(lock, pool);
+	pool_free(pool);
 	move_lock_free(lock);
 }
 
@@ -89,8 +119,7 @@ static void test_no_room(void **state)
 	assert_int_equal(move_lock_taken(lock), 0);
 	atomic_store(&over, true);
 	assert_true(pool_wait_quiet(pool, clock_deadline_in(30 * NS_PER_SEC)));
-	move_lock_expect(lock);
-	assert_int_equal(pool_busy(pool) <= 1, 1);
+	assert_taken_if_we_may(lock, pool);
 	pool_free(pool);
 	move_lock_free(lock);
 }
