@@ -195,9 +195,9 @@ void exec_process_kill(struct exec_process *process)
  * content. */
 static int not_started(const struct exec_process *process, const char *errors, struct err *err)
 {
-	static const char *const content[] = { "executable file",  "No such file", "no such file",
-					       "ermission denied", "exec format",  "Exec format",
-					       "Not a directory" };
+	static const char *const content[] = { "executable file",  "No such file",   "no such file",
+					       "ermission denied", "exec format",    "Exec format",
+					       "Not a directory",  "not executable", "not a regular file" };
 	char text[800];
 
 	verb_message(errors, text, sizeof(text));

@@ -250,7 +250,7 @@ static int runtime_failed(const struct monitor_spec *spec, const json_t *json, s
 	char text[800];
 
 	verb_message(message ? message : "", text, sizeof(text));
-	const char *problem = verb_program_problem(text);
+	const char *problem = verb_program_problem(text, spec->program);
 	if (problem)
 		return err_set(err, RPC_INVALID_ARGUMENT,
 			       "create container: program \"%.200s\" cannot be run: %s",

@@ -119,21 +119,58 @@ static const char *runc_problem(const char *message)
 	return NULL;
 }
 
-/* crun: "executable file `NAME` not found in $PATH: REASON" for whatever cannot be found, also with slashes,
- * and "open executable: REASON". */
-static const char *crun_problem(const char *message)
+/* What follows "OPENING`NAME`"; NULL: it is something else. */
+static const char *after_name(const char *message, const char *opening, const char **ret_name,
+			      size_t *ret_len)
 {
-	static const char absent[] = "` not found in $PATH: ", closed[] = "open executable: ";
-	const char *end = strstr(message, absent);
+	if (!str_has_prefix(message, opening) || message[strlen(opening)] != '`')
+		return NULL;
+	*ret_name = message + strlen(opening) + 1;
+	const char *end = strchr(*ret_name, '`');
+	if (!end)
+		return NULL;
+	*ret_len = (size_t)(end - *ret_name);
+	return end + 1;
+}
 
-	if (str_has_prefix(message, "executable file `") && end)
-		return end + strlen(absent);
+/* A relative one is told with the folder it was looked for in. */
+static bool is_program(const char *name, size_t len, const char *program)
+{
+	size_t wanted = program ? strlen(program) : 0;
+
+	return wanted && len >= wanted && memcmp(name + len - wanted, program, wanted) == 0;
+}
+
+/*
+ * crun: "executable file `NAME` not found in $PATH: REASON" for whatever cannot be found, and "open
+ * executable: REASON". Newer ones (1.21 is) leave out $PATH where it was not asked, and say "the path `NAME`
+ * exists but it is not executable: REASON", "the path `NAME` is not a regular file: REASON" and "open `NAME`:
+ * REASON", which they also say of other files.
+ */
+static const char *crun_problem(const char *message, const char *program)
+{
+	static const char closed[] = "open executable: ";
+	static const char *const absent[] = { " not found in $PATH: ", " not found: " };
+	const char *name, *rest;
+	size_t len;
+
+	if ((rest = after_name(message, "executable file ", &name, &len)))
+		for (size_t i = 0; i < ARRAY_LEN(absent); i++)
+			if (str_has_prefix(rest, absent[i]))
+				return rest + strlen(absent[i]);
+	if ((rest = after_name(message, "the path ", &name, &len)) &&
+	    (str_has_prefix(rest, " exists but it is not executable") ||
+	     str_has_prefix(rest, " is not a regular file")))
+		return rest + 1;
+	if ((rest = after_name(message, "open ", &name, &len)) && is_program(name, len, program) &&
+	    str_has_prefix(rest, ": "))
+		return rest + 2;
 	return str_has_prefix(message, closed) ? message + strlen(closed) : NULL;
 }
 
-const char *verb_program_problem(const char *message)
+const char *verb_program_problem(const char *message, const char *program)
 {
-	const char *problem = crun_problem(message);
+	const char *problem = crun_problem(message, program);
 
 	return problem ? problem : runc_problem(message);
 }

@@ -39,8 +39,8 @@ int verb_run_fed(const struct runtime_target *target, const char *const *words, 
  * printable, at most size - 1 bytes; "" when it said nothing. */
 void verb_message(const char *output, char *text, size_t size);
 
-/* For a message of crun's or runc's `create` that says that the container's own program cannot be run (it is
- * not there, may not be executed, is a folder): the reason, a part of message; else NULL. */
-const char *verb_program_problem(const char *message);
+/* For a message of crun's or runc's `create` that says that the container's own program (may be NULL) cannot
+ * be run (it is not there, may not be executed, is a folder): the reason, a part of message; else NULL. */
+const char *verb_program_problem(const char *message, const char *program);
 
 #endif

@@ -32,7 +32,7 @@ static void test_messages(void **state)
 
 static void check_problem(const char *message, const char *expected)
 {
-	const char *problem = verb_program_problem(message);
+	const char *problem = verb_program_problem(message, "bin/x");
 
 	if (!expected)
 		assert_null(problem);
@@ -46,6 +46,13 @@ static void test_program_problems(void **state)
 	check_problem("executable file `/no/such` not found in $PATH: No such file or directory",
 		      "No such file or directory");
 	check_problem("open executable: Permission denied", "Permission denied");
+	check_problem("executable file `/no/such` not found: No such file or directory",
+		      "No such file or directory");
+	check_problem("the path `/a` exists but it is not executable: Operation not permitted",
+		      "exists but it is not executable: Operation not permitted");
+	check_problem("the path `/a` is not a regular file: Operation not permitted",
+		      "is not a regular file: Operation not permitted");
+	check_problem("open `/home/bin/x`: Not a directory", "Not a directory");
 	check_problem(
 		"runc create failed: unable to start container process: exec: \"/a\": stat /a: no such file or directory",
 		"stat /a: no such file or directory");
@@ -60,6 +67,10 @@ static void test_program_problems(void **state)
 	check_problem("open executable", NULL);
 	check_problem("cannot open executable: no", NULL);
 	check_problem("executable file `cut", NULL);
+	check_problem("executable file `cut`", NULL);
+	check_problem("the path `/a` is on fire", NULL);
+	check_problem("open `/dev/bin/y`: Not a directory", NULL);
+	check_problem("open `x`: Not a directory", NULL);
 	check_problem(
 		"runc create failed: error running prestart hook #0: exec: \"/hook\": permission denied",
 		NULL);
