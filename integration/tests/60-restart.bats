@@ -417,7 +417,7 @@ one_life() {
 	start_server
 	config=$(pod_file stuck)
 	be_slow_in ADD
-	command crictl runp "$config" >"$BATS_TEST_TMPDIR/late" 2>&1 3>&- &
+	command crictl --timeout "$((30 * CRISP_SLOW))s" runp "$config" >"$BATS_TEST_TMPDIR/late" 2>&1 3>&- &
 	call=$!
 	within 10 reached
 	begun=$SECONDS
