@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/ctx.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/pool.h"
 #include "base/spawn.h"
 #include "config/program.h"
@@ -168,6 +169,28 @@ static char *find_program(const char *path, const char *name)
 	return program_find(*path ? path : name, &found, NULL) < 0 ? NULL : found;
 }
 
+/* One that ends in a dot or slash stands for all that begin with it. */
+static bool is_unsafe(const char *annotation, const char *unsafe)
+{
+	size_t len = strlen(unsafe);
+
+	return len && (unsafe[len - 1] == '.' || unsafe[len - 1] == '/') ? str_has_prefix(annotation, unsafe)
+									 : str_eq(annotation, unsafe);
+}
+
+static void warn_of_unsafe(const struct handler *handler, const struct config_runtime *runtime)
+{
+	for (size_t i = 0; i < runtime->allowed_annotations.len; i++)
+		for (size_t j = 0; j < handler->unsafe_annotations.len; j++)
+			if (is_unsafe(runtime->allowed_annotations.items[i],
+				      handler->unsafe_annotations.items[j])) {
+				log_warn("runtime handler %s: allowed_annotations has %s, by which whoever "
+					 "creates a pod changes what the runtime does on the host",
+					 runtime->name, runtime->allowed_annotations.items[i]);
+				break;
+			}
+}
+
 static void slot_init(struct slot *slot, const struct config *config, const struct config_runtime *runtime)
 {
 	const char *monitor = *runtime->monitor_path ? runtime->monitor_path : config->runtime.conmon;
@@ -184,6 +207,7 @@ static void slot_init(struct slot *slot, const struct config *config, const stru
 					: xasprintf("there is no program %s in PATH", runtime->name);
 	else
 		ask_handler(slot);
+	warn_of_unsafe(&slot->handler, runtime);
 	if (!slot->problem && !slot->monitor)
 		slot->problem = *monitor ? xasprintf("the monitor %s is not an executable file", monitor)
 					 : xstrdup("there is no program conmon in PATH");

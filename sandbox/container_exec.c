@@ -14,6 +14,7 @@
 #include "conmon/exec_leftovers.h"
 #include "sandbox/container.h"
 #include "sandbox/container_exec.h"
+#include "sandbox/log_place.h"
 #include "sandbox/spec.h"
 #include "sandbox/store.h"
 
@@ -90,15 +91,27 @@ int container_exec_sync(struct sandboxes *sandboxes, const struct ctx *ctx,
 	return 0;
 }
 
+/* The monitor follows links, and writes what it renames to the log's name afterwards. */
+static int check_log_place(const struct container *container, struct err *err)
+{
+	const char *directory = container->pod->config->log_directory, *path = container->config->log_path;
+	CLEANUP(freep) char *temporary = xasprintf("%s.tmp", path);
+
+	return log_place_check(directory, path, err) < 0 ? -1 : log_place_check(directory, temporary, err);
+}
+
 int container_reopen_log(struct sandboxes *sandboxes, const struct ctx *ctx, const char *id, struct err *err)
 {
 	CLEANUP(container_unrefp) struct container *container = NULL;
 	struct monitor_spec spec;
+	struct err why;
 
 	if (container_find_running(sandboxes, id, &container, err) < 0)
 		return -1;
 	if (!container->log_path)
 		return 0;
+	if (check_log_place(container, &why) < 0)
+		return err_set(err, RPC_FAILED_PRECONDITION, "the log cannot be reopened: %s", why.text);
 	container_monitor_spec(container, &spec);
 	return monitor_reopen_log(&spec, ctx, err);
 }

@@ -257,8 +257,10 @@ static int add_sysctl(struct pod_sysctls *list, const struct pause_sysctl *sysct
 
 	if (pause_sysctl_check(sysctl, namespaces, &host_shared, err) < 0)
 		return -1;
-	if (host_shared) /* skipped, as the peers do: it must never land on the host */
+	if (host_shared) { /* as the peers do */
+		list->skipped = sysctl->key;
 		return 0;
+	}
 	for (size_t i = 0; i < list->len; i++)
 		if (strcmp(list->items[i].key, sysctl->key) == 0) {
 			list->items[i] = *sysctl;
@@ -276,7 +278,7 @@ int pod_sysctls(const Cri__PodSandboxConfig *pod, const struct config *config, u
 
 	if (own + defaults->len > POD_SYSCTLS_MAX)
 		return err_set(err, RPC_INVALID_ARGUMENT, "more than %d sysctls", POD_SYSCTLS_MAX);
-	ret->len = 0;
+	*ret = (struct pod_sysctls){ 0 };
 	ret->items = arena_array(arena, own + defaults->len + 1, sizeof(*ret->items));
 	for (size_t i = 0; i < defaults->len; i++) {
 		char *key = arena_strdup(arena, defaults->items[i]);

@@ -37,6 +37,7 @@ struct network_annotation *pod_network_annotations(const Cri__PodSandboxConfig *
 struct pod_sysctls {
 	struct pause_sysctl *items;
 	size_t len;
+	const char *skipped; /* the last whose namespace is the host's: it must never land there; else NULL */
 };
 int pod_sysctls(const Cri__PodSandboxConfig *pod, const struct config *config, unsigned int namespaces,
 		struct arena *arena, struct pod_sysctls *ret, struct err *err) MUST_CHECK;

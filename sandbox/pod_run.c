@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "proto/message.h"
 #include "sandbox/pause.h"
 #include "sandbox/pod_check.h"
@@ -109,6 +110,9 @@ static int start_pause(struct pod *pod, struct arena *arena, struct pause_starte
 
 	if (pod_sysctls(pod->config, pod->owner->config, pod->namespaces, arena, &sysctls, err) < 0)
 		return -1;
+	if (sysctls.skipped)
+		log_warn("pod sandbox %s: sysctl %s is skipped: its namespace is the host's", pod->id,
+			 sysctls.skipped);
 	refuse_router_advertisements(pod, arena, &sysctls);
 	spec.sysctls = sysctls.items;
 	spec.sysctls_len = sysctls.len;

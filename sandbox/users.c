@@ -71,12 +71,12 @@ static bool name_fits(const char *name)
 	return strlen(name) <= NAME_LEN_MAX && str_is_printable(name) && !strpbrk(name, ": ");
 }
 
-/* A sign or a hexadecimal number is no name that useradd would make and no number that we take: refused,
- * never looked up. */
+/* What begins as a number and goes on like one of another notation (0x0, 9e9, 1.5, 1_000) is no name that
+ * useradd would make and no number that we take: refused, never looked up. */
 static bool looks_numeric(const char *name)
 {
 	return *name == '+' || *name == '-' ||
-	       (*name >= '0' && *name <= '9' && strncasecmp(name, "0x", 2) == 0);
+	       (*name >= '0' && *name <= '9' && strspn(name, "0123456789abcdefABCDEFxX.+-_") == strlen(name));
 }
 
 static int check_id(int64_t id, const char *what, struct err *err)

@@ -180,6 +180,22 @@ silent() {
 	is "$(in_container "$container" readlink /proc/self/ns/pid)" "$(readlink /proc/self/ns/pid)"
 }
 
+@test "CVE-2019-5736: from a container with the host's pids, pods' pauses show nothing of the host, nor their program" {
+	only_crisp
+	local pod container pid options='.linux.security_context.namespace_options.pid = 2'
+	pod=$(run_pod open "$options")
+	run_pod other >/dev/null
+	run_pod shared '.linux.security_context.namespace_options.pid = 0' >/dev/null
+	container=$(run_container "$pod" open inside "$options")
+	[ "$(pgrep -c crisp-pause)" -ge 3 ]
+	for pid in $(pgrep crisp-pause); do
+		run in_container "$container" ls "/proc/$pid/root/"
+		[ "$status" -ne 0 ]
+		run in_container "$container" sh -c "ls /proc/$pid/cwd/ || cat /proc/$pid/exe"
+		[ "$status" -ne 0 ]
+	done
+}
+
 @test "PID mode POD: the containers of a pod see each other; CONTAINER: each its own" {
 	local pod one two three
 	pod=$(run_pod pids)
@@ -220,10 +236,14 @@ silent() {
 	local range host_ipc
 	range=$(cat /proc/sys/net/ipv4/ip_local_port_range)
 	host_ipc=$(cat /proc/sys/kernel/shm_rmid_forced)
-	run run_pod netless '.linux.sysctls = {"net.ipv4.ip_local_port_range": "1024 1099"} | .linux.security_context.namespace_options.network = 2 | del(.hostname)'
-	run run_pod shared ".linux.sysctls = {\"kernel.shm_rmid_forced\": \"$((1 - host_ipc))\"} | .linux.security_context.namespace_options.ipc = 2"
+	local netless shared
+	netless=$(run_pod netless '.linux.sysctls = {"net.ipv4.ip_local_port_range": "1024 1099"} | .linux.security_context.namespace_options.network = 2 | del(.hostname)')
+	shared=$(run_pod shared ".linux.sysctls = {\"kernel.shm_rmid_forced\": \"$((1 - host_ipc))\"} | .linux.security_context.namespace_options.ipc = 2")
 	is "$(cat /proc/sys/net/ipv4/ip_local_port_range)" "$range"
 	is "$(cat /proc/sys/kernel/shm_rmid_forced)" "$host_ipc"
+	[ "$CRISP_SERVER" = crispd ] || return 0
+	grep -q "$netless: sysctl net.ipv4.ip_local_port_range is skipped" "$SERVER_LOG"
+	grep -q "$shared: sysctl kernel.shm_rmid_forced is skipped" "$SERVER_LOG"
 }
 
 # What a pod's own cgroup is limited to.

@@ -70,7 +70,7 @@ push_hostile() {
 		n=$((n + 1))
 	done
 	hostile env '{"Env": ["PATH=/bin:/usr/bin", "NOVALUE", "*", "=x", "GOOD=1"]}'
-	mkdir -p "$roots"/{links,dev,proc,fifo/etc,folder/etc/passwd,device/etc}
+	mkdir -p "$roots"/{links,dev,proc,etclink,fifo/etc,folder/etc/passwd,device/etc}
 	ln -s "$CANARY" "$roots/links/cwd"
 	ln -s ../../../../../../../..$CANARY "$roots/links/volume"
 	ln -s "$CANARY" "$roots/links/target"
@@ -82,6 +82,8 @@ push_hostile() {
 	ln -s "$CANARY" "$roots/proc/proc"
 	ln -s "$CANARY" "$roots/proc/sys"
 	hostile proc "{$path}" "$roots/proc"
+	ln -s "$CANARY" "$roots/etclink/etc"
+	hostile etc "{$path}" "$roots/etclink"
 	mkfifo "$roots/fifo/etc/passwd"
 	hostile fifo "{$path, \"User\": \"www-data\"}" "$roots/fifo"
 	hostile folder "{$path, \"User\": \"www-data\"}" "$roots/folder"
@@ -238,9 +240,17 @@ with_image() {
 	only_crisp
 	each InvalidArgument '.config.working_dir = "relative"' ".config.working_dir = \"/$(long 8192 a)\"" '.config.working_dir = "/a\u0000"'
 	local path
+	local pid device host
 	for path in /proc/self/fd/7 /proc/1/root/tmp /cwd/made /dev/made; do
 		rpc_code CreateContainer "$(with_image links ".config.working_dir = \"$path\"")" >/dev/null
 		run crictl start "$(crictl ps -aq)"
+		if [ "$(crictl ps -q | wc -l)" = 1 ]; then
+			pid=$(crictl inspect "$(crictl ps -q)" | jq .info.pid)
+			device=$(stat -L -c %d "/proc/$pid/cwd")
+			for host in / /tmp /dev /proc /run; do
+				[ "$device" != "$(stat -c %d "$host")" ]
+			done
+		fi
 		crictl rm -af >/dev/null
 		canary_sings
 		[ ! -e /dev/made ]
@@ -317,11 +327,11 @@ with_image() {
 	done
 }
 
-@test "[40] CVE-2024-5154 CVE-2026-41579 CVE-2023-27561: /dev, /proc or /sys of the image are links: refused, or without harm" {
+@test "[40] CVE-2024-5154 CVE-2026-41579 CVE-2023-27561: /dev, /proc, /sys or /etc of the image are links: refused, or without harm" {
 	only_crisp
 	local name container
-	for name in dev proc; do
-		if [ "$(rpc_code CreateContainer "$(with_image "$name")" -t 30s)" = OK ]; then
+	for name in dev proc etc; do
+		if [ "$(rpc_code CreateContainer "$(with_image "$name" "$(security '.run_as_user = {value: 4242}')")" -t 30s)" = OK ]; then
 			container=$(crictl ps -aq)
 			run crictl start "$container"
 			crictl rm -f "$container" >/dev/null

@@ -318,6 +318,9 @@ static void drop_capabilities(void)
 	must(system_call(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs", "");
 	memset(none, 0, sizeof(none));
 	must(system_call(__NR_capset, PTR(&header), PTR(none)), "drop capabilities", "");
+	/* Root without capabilities in a container with the host's pids may otherwise read /proc/PID/root of
+	 * any process without capabilities, which is the host's (ptrace(2), access mode checking). */
+	must(system_call(__NR_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0), "close /proc", "");
 }
 
 /* arch, number, list of allowed, verdicts: seccomp(2). Needs no_new_privs. */

@@ -188,8 +188,11 @@ static void test_numbers_are_no_names(void **state)
 	refuse(ASK(.image_user = ":"), "malformed");
 	refuse(ASK(.image_user = ":0"), "malformed");
 	refuse(ASK(.image_user = "root:"), "malformed");
-	refuse(ASK(.image_user = "a:9e9"), "unable to find user a");
-	refuse(ASK(.image_user = "root:9e9"), "unable to find group 9e9");
+	refuse(ASK(.image_user = "a:9e9"), "malformed group name");
+	refuse(ASK(.image_user = "root:9e9"), "malformed group name");
+	refuse(ASK(.image_user = "1_000"), "malformed");
+	refuse(ASK(.image_user = "9e9"), "malformed");
+	refuse(ASK(.image_user = "9lives"), "unable to find user 9lives");
 }
 
 static void test_bad_names(void **state)
