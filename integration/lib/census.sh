@@ -35,10 +35,10 @@ census_files() {
 	local root
 	awk '{ print "mount " $5 " " $4 }' /proc/self/mountinfo
 	# The allocator's lock and last address stay by its own design, as do the pod CIDR that a client sent and crun's cache of
-	# seccomp programs; systemd's own files
-	# are its business, units are seen by their cgroups.
+	# seccomp programs; what systemd
+	# and udev keep is their business, units are seen by their cgroups.
 	for root in /var/lib/cni "${CRISP_ROOT:-/var/lib/crisp}" /run /dev/shm; do
-		find "$root" -mindepth 1 \( -path /run/systemd -o -path /run/crisp/crun/.cache -o -name last_reserved_ip.\* -o -name lock -o -name xtables.lock \
+		find "$root" -mindepth 1 \( -path /run/systemd -o -path /run/udev -o -path /run/crisp/crun/.cache -o -name last_reserved_ip.\* -o -name lock -o -name xtables.lock \
 			-o -name pod-cidr.json \) -prune -o -mindepth 1 -print 2>/dev/null | sed 's/^/file /' || true
 	done
 }
