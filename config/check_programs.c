@@ -28,6 +28,51 @@ static bool clashes(const struct check *check, const char *line)
 	       program_version_parse(line, &version) && program_version_before(version, 1, 9, 0);
 }
 
+/*
+ * Releases in [since, until) let a container out by a published flaw. A distribution may have taken the
+ * mending into an older release, which its version does not tell.
+ */
+static const struct floor {
+	const char *program;
+	struct program_version since, until;
+	const char *flaws, *mend;
+} floors[] = {
+	{ "runc ",
+	  { 0, 0, 0 },
+	  { 1, 2, 8 },
+	  "CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881",
+	  "install runc 1.2.8, 1.3.3 or newer, or see whether the distribution has mended its own" },
+	{ "runc ",
+	  { 1, 3, 0 },
+	  { 1, 3, 3 },
+	  "CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881",
+	  "install runc 1.3.3 or newer, or see whether the distribution has mended its own" },
+	{ "crun ",
+	  { 0, 0, 0 },
+	  { 1, 4, 4 },
+	  "CVE-2022-27650",
+	  "install crun 1.4.4 or newer, or see whether the distribution has mended its own" },
+};
+
+static const struct floor *below_floor(const char *line)
+{
+	struct program_version version;
+
+	if (!program_version_parse(line, &version))
+		return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(floors); i++) {
+		const struct floor *floor = &floors[i];
+
+		if (str_has_prefix(line, floor->program) &&
+		    !program_version_before(version, floor->since.major, floor->since.minor,
+					    floor->since.patch) &&
+		    program_version_before(version, floor->until.major, floor->until.minor,
+					   floor->until.patch))
+			return floor;
+	}
+	return NULL;
+}
+
 static void check_runtime(struct check *check, const struct config_runtime *runtime)
 {
 	CLEANUP(freep) char *name = xasprintf("runtime.%s", runtime->name);
@@ -35,6 +80,7 @@ static void check_runtime(struct check *check, const struct config_runtime *runt
 	CLEANUP(freep) char *line = NULL;
 	bool is_default = str_eq(runtime->name, check->config->runtime.default_runtime);
 	enum check_status status = is_default ? CHECK_FAIL : CHECK_WARN;
+	const struct floor *floor;
 	struct err err;
 
 	if (look(check, *runtime->runtime_path ? runtime->runtime_path : runtime->name, &path, &line, &err) <
@@ -46,6 +92,9 @@ static void check_runtime(struct check *check, const struct config_runtime *runt
 			check, status, name,
 			"install crun 1.9 or newer, use runc, or boot with systemd.unified_cgroup_hierarchy=1",
 			"%s (%s) does not work on hybrid cgroups", path, line);
+	else if ((floor = below_floor(line)))
+		check_bad(check, CHECK_WARN, name, floor->mend, "%s (%s) is older than the mending of %s",
+			  path, line, floor->flaws);
 	else
 		check_ok(check, name, "%s (%s)%s", path, line, is_default ? ", the default" : "");
 }

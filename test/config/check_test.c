@@ -102,7 +102,7 @@ static struct host host_new(void)
 		assert_int_equal(chmod(file, 0755), 0);
 	}
 	write_program(&host.scratch, "bin/crun", "crun version 1.14");
-	write_program(&host.scratch, "bin/runc", "runc version 1.1.5");
+	write_program(&host.scratch, "bin/runc", "runc version 1.3.3");
 	write_program(&host.scratch, "bin/conmon", "conmon version 2.1.6");
 	load_config(&host);
 	return host;
@@ -153,7 +153,7 @@ static void test_good_host(void **state UNUSED)
 	       "hybrid: v1, and a cgroup2 without controllers at /sys/fs/cgroup/unified");
 	expect(&host, "cgroup.controllers", CHECK_OK, "cpu cpuacct cpuset memory pids");
 	expect(&host, "runtime.crun", CHECK_OK, "%s/bin/crun (crun version 1.14), the default");
-	expect(&host, "runtime.runc", CHECK_OK, "%s/bin/runc (runc version 1.1.5)");
+	expect(&host, "runtime.runc", CHECK_OK, "%s/bin/runc (runc version 1.3.3)");
 	expect(&host, "program.conmon", CHECK_OK, "%s/bin/conmon (conmon version 2.1.6)");
 	expect(&host, "network.config", CHECK_OK, "%s/net.d: 10-pods.conflist");
 	expect(&host, "network.plugins", CHECK_OK, "bridge host-local");
@@ -213,6 +213,34 @@ static void test_old_crun_on_hybrid(void **state UNUSED)
 	       "%s/bin/crun (crun version 1.8.1) does not work on hybrid cgroups");
 	scratch_write(&host.scratch, "proc/self/mountinfo", v1);
 	expect(&host, "runtime.crun", CHECK_OK, "%s/bin/crun (crun version 1.8.1), the default");
+}
+
+static void test_runtimes_with_flaws(void **state UNUSED)
+{
+	static const struct {
+		const char *version;
+		enum check_status status;
+	} releases[] = { { "1.1.15+ds1", CHECK_WARN }, { "1.2.7", CHECK_WARN }, { "1.2.8", CHECK_OK },
+			 { "1.3.2", CHECK_WARN },      { "1.3.3", CHECK_OK },   { "1.5.1", CHECK_OK } };
+	CLEANUP(host_done) struct host host = host_new();
+
+	for (size_t i = 0; i < sizeof(releases) / sizeof(releases[0]); i++) {
+		CLEANUP(freep) char *line = xasprintf("runc version %s", releases[i].version);
+		CLEANUP(freep)
+		char *seen =
+			xasprintf("%%s/bin/runc (%s)%s", line,
+				  releases[i].status == CHECK_OK
+					  ? ""
+					  : " is older than the mending of CVE-2025-31133, CVE-2025-52565 "
+					    "and CVE-2025-52881");
+
+		write_program(&host.scratch, "bin/runc", line);
+		expect(&host, "runtime.runc", releases[i].status, seen);
+	}
+	write_program(&host.scratch, "bin/crun", "crun version 1.4.3");
+	scratch_write(&host.scratch, "proc/self/mountinfo", "");
+	expect(&host, "runtime.crun", CHECK_WARN,
+	       "%s/bin/crun (crun version 1.4.3) is older than the mending of CVE-2022-27650");
 }
 
 static void test_programs_lack(void **state UNUSED)
@@ -333,11 +361,11 @@ static void test_output(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good_host),     cmocka_unit_test(test_kernel_lacks),
-		cmocka_unit_test(test_cgroup_modes),  cmocka_unit_test(test_old_crun_on_hybrid),
-		cmocka_unit_test(test_programs_lack), cmocka_unit_test(test_network_lacks),
-		cmocka_unit_test(test_registries),    cmocka_unit_test(test_real_probes),
-		cmocka_unit_test(test_output),
+		cmocka_unit_test(test_good_host),           cmocka_unit_test(test_kernel_lacks),
+		cmocka_unit_test(test_cgroup_modes),        cmocka_unit_test(test_old_crun_on_hybrid),
+		cmocka_unit_test(test_runtimes_with_flaws), cmocka_unit_test(test_programs_lack),
+		cmocka_unit_test(test_network_lacks),       cmocka_unit_test(test_registries),
+		cmocka_unit_test(test_real_probes),         cmocka_unit_test(test_output),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
