@@ -183,9 +183,9 @@ static void fill_paths(const struct container *container, struct paths *paths)
 	paths->uts = own_namespace(pod, NAMESPACE_UTS);
 	paths->pid = own_namespace(pod, NAMESPACE_PID);
 	paths->user = own_namespace(pod, NAMESPACE_USER);
-	paths->hosts = pod_files_path(pod->run_dir, "hosts");
-	paths->hostname = pod_files_path(pod->run_dir, "hostname");
-	paths->resolv_conf = pod_files_path(pod->run_dir, "resolv.conf");
+	paths->hosts = pod_files_shared(pod->run_dir, "hosts");
+	paths->hostname = pod_files_shared(pod->run_dir, "hostname");
+	paths->resolv_conf = pod_files_shared(pod->run_dir, "resolv.conf");
 	paths->shm =
 		pod->namespaces & NAMESPACE_IPC ? pod_files_path(pod->run_dir, "shm") : xstrdup("/dev/shm");
 	paths->volumes = xasprintf("%s/volumes", container->dir);

@@ -2,8 +2,8 @@
  * Small files written from checked words. What is copied from the host (hostname, hosts, resolv.conf) is read
  * only if it is a regular file of a sane size; links are followed there, as /etc/resolv.conf often is one.
  *
- * shm is a mount on a folder of ours; it is known by having another device than its parent, so making it
- * twice and removing it after a crash need no record.
+ * shm and etc are mounts on folders of ours; they are known by having another device than their parent, so
+ * making them twice and removing them after a crash need no record.
  */
 #include "sandbox/pod_files.h"
 
@@ -26,11 +26,22 @@
 
 enum { HOST_FILE_MAX = 64 * 1024, STACKED_MOUNTS_MAX = 64, ZONE_MAX = 15, FILE_MODE = 0644 };
 
-static const char mark_name[] = ".unfinished";
+/* Containers may write to the files in it: this is all that they get of the host's memory (CVE-2020-8557). */
+#define ETC_OPTIONS "mode=0755,size=512k,nr_inodes=32"
+
+static const char mark_name[] = ".unfinished", etc_name[] = "etc", shm_name[] = "shm";
 
 char *pod_files_path(const char *dir, const char *name)
 {
 	return xasprintf("%s/%s", dir, name);
+}
+
+char *pod_files_shared(const char *dir, const char *name)
+{
+	CLEANUP(freep) char *path = xasprintf("%s/%s/%s", dir, etc_name, name);
+
+	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? TAKE(path)
+									 : pod_files_path(dir, name);
 }
 
 static bool is_made_of(const char *text, const char *bytes)
@@ -191,9 +202,22 @@ static bool is_mounted(int dir, const char *name)
 	       above.st_dev != there.st_dev;
 }
 
+static int make_mount(const struct pod_files_spec *spec, int dir, const char *name, const char *options,
+		      struct err *err)
+{
+	CLEANUP(freep) char *path = pod_files_path(spec->dir, name);
+
+	if (is_mounted(dir, name))
+		return 0;
+	if (mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
+		return err_errno(err, "make %s", path);
+	if (mount(name, path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
+		return err_errno(err, "mount %s", path);
+	return 0;
+}
+
 static int make_shm(const struct pod_files_spec *spec, int dir, struct err *err)
 {
-	CLEANUP(freep) char *path = pod_files_path(spec->dir, "shm");
 	CLEANUP(freep)
 	char *context = spec->selinux_label ? xasprintf(",context=\"%s\"", spec->selinux_label) : xstrdup("");
 	CLEANUP(freep)
@@ -201,13 +225,26 @@ static int make_shm(const struct pod_files_spec *spec, int dir, struct err *err)
 				  spec->userns ? userns_root_uid(spec->userns) : 0,
 				  spec->userns ? userns_root_gid(spec->userns) : 0, context);
 
-	if (is_mounted(dir, "shm"))
-		return 0;
-	if (mkdirat(dir, "shm", 0700) < 0 && errno != EEXIST)
-		return err_errno(err, "make %s", path);
 	crash_point("pod_files.shm");
-	if (mount("shm", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
-		return err_errno(err, "mount %s", path);
+	return make_mount(spec, dir, shm_name, options, err);
+}
+
+/* An fd; -1 with err. */
+static int open_etc(const struct pod_files_spec *spec, struct err *err)
+{
+	CLEANUP(freep) char *path = pod_files_path(spec->dir, etc_name);
+
+	return dir_open(AT_FDCWD, path, err);
+}
+
+static int write_etc(const struct pod_files_spec *spec, const char *hostname, const char *resolver,
+		     struct err *err)
+{
+	CLEANUP(fd_closep) int etc = open_etc(spec, err);
+
+	if (etc < 0 || write_file(spec, etc, "hostname", hostname, err) < 0 ||
+	    write_file(spec, etc, "resolv.conf", resolver, err) < 0)
+		return err_prefix(err, "%s", spec->dir);
 	return 0;
 }
 
@@ -225,9 +262,9 @@ int pod_files_make(const struct pod_files_spec *spec, struct err *err)
 	if (spec->userns &&
 	    (fchown(dir, (uid_t)-1, userns_root_gid(spec->userns)) < 0 || fchmod(dir, 0710) < 0))
 		return err_errno(err, "chown %s", spec->dir);
-	if (write_file(spec, dir, "hostname", line, err) < 0 ||
-	    write_file(spec, dir, "resolv.conf", resolver, err) < 0)
-		return err_prefix(err, "%s", spec->dir);
+	if (make_mount(spec, dir, etc_name, ETC_OPTIONS, err) < 0 || crash_point("pod_files.etc") ||
+	    write_etc(spec, line, resolver, err) < 0)
+		return -1;
 	crash_point("pod_files.written");
 	return spec->shm_size ? make_shm(spec, dir, err) : 0;
 }
@@ -242,9 +279,9 @@ int pod_files_write_hosts(const struct pod_files_spec *spec, const char *const *
 				       "fe00::2\tip6-allrouters\n";
 	CLEANUP(str_done) struct str out = STR_INIT;
 	CLEANUP(freep) char *name = hostname_of(spec);
-	CLEANUP(fd_closep) int dir = dir_open(AT_FDCWD, spec->dir, err);
+	CLEANUP(fd_closep) int etc = open_etc(spec, err);
 
-	if (dir < 0)
+	if (etc < 0)
 		return -1;
 	if (spec->host_network) {
 		CLEANUP(freep) char *host = host_file("/etc/hosts");
@@ -254,7 +291,7 @@ int pod_files_write_hosts(const struct pod_files_spec *spec, const char *const *
 		for (size_t i = 0; ips && ips[i]; i++)
 			str_addf(&out, "%s\t%s\n", ips[i], name);
 	}
-	if (write_file(spec, dir, "hosts", str_get(&out), err) < 0)
+	if (write_file(spec, etc, "hosts", str_get(&out), err) < 0)
 		return err_prefix(err, "%s", spec->dir);
 	return 0;
 }
@@ -301,7 +338,8 @@ int pod_files_remove(const char *dir, struct err *err)
 	struct err why;
 
 	assert(dir[0] == '/' && slash > dir);
-	if (unmount(dir, "shm", err) < 0 || unmount(dir, "layers", err) < 0)
+	if (unmount(dir, shm_name, err) < 0 || unmount(dir, etc_name, err) < 0 ||
+	    unmount(dir, "layers", err) < 0)
 		return -1;
 	crash_point("pod_files.unmounted");
 	CLEANUP(freep) char *above = xstrndup(dir, (size_t)(slash - dir));

@@ -1,6 +1,7 @@
 /*
- * The files of a pod that every container of it gets mounted: hostname, hosts and resolv.conf, and the tmpfs
- * of /dev/shm, in the pod's folder <runroot>/pods/<id>/.
+ * The files of a pod that every container of it gets mounted: hostname, hosts and resolv.conf, in a small
+ * tmpfs of their own, as containers may write to them, and the tmpfs of /dev/shm; in the pod's folder
+ * <runroot>/pods/<id>/.
  *
  * Everything that comes in a request is checked first with pod_files_check(): no line can be smuggled into a
  * file. The kubelet writes /etc/hosts itself for its containers; the one here is for clients that do not
@@ -43,8 +44,8 @@ struct pod_files_spec {
  * addresses. dir is not looked at. */
 int pod_files_check(const struct pod_files_spec *spec, struct err *err) MUST_CHECK;
 
-/* Makes dir, hostname, resolv.conf and the shm mount (1777, nosuid, nodev, noexec). Repeating it is fine. On
- * failure the caller removes. */
+/* Makes dir, the etc mount with hostname and resolv.conf, and the shm mount (1777, nosuid, nodev, noexec).
+ * Repeating it is fine. On failure the caller removes. */
 int pod_files_make(const struct pod_files_spec *spec, struct err *err) MUST_CHECK;
 /* Writes hosts: localhost names and, for each of ips (NULL-terminated, may be NULL), the hostname; called
  * once the network is there. With host_network a copy of the host's file. */
@@ -55,11 +56,13 @@ int pod_files_write_hosts(const struct pod_files_spec *spec, const char *const *
 int pod_files_mark(const char *dir, struct err *err) MUST_CHECK;
 int pod_files_unmark(const char *dir, struct err *err) MUST_CHECK;
 bool pod_files_marked(const char *dir);
-/* Unmounts shm and the layers (MNT_DETACH) and removes dir with all it holds. Idempotent. */
+/* Unmounts shm, etc and the layers (MNT_DETACH) and removes dir with all it holds. Idempotent. */
 int pod_files_remove(const char *dir, struct err *err) MUST_CHECK;
 
-/* Paths to mount, malloc'd. name: "hostname", "hosts", "resolv.conf", "shm", "layers" (where the image layers
- * are seen with the ids of the pod's user namespace: userns_mount_mapped()). */
+/* Paths to mount, malloc'd. name: "shm", "layers" (where the image layers are seen with the ids of the pod's
+ * user namespace: userns_mount_mapped()). */
 char *pod_files_path(const char *dir, const char *name);
+/* name: "hostname", "hosts", "resolv.conf". Pods of older releases have them in dir itself. */
+char *pod_files_shared(const char *dir, const char *name);
 
 #endif

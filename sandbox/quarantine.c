@@ -32,10 +32,9 @@ static char *advice(const struct sandboxes *owner, const char *kind, const char 
 	if (!id_valid(id))
 		return xasprintf("`rm -r %s/quarantine/%s-%s`", root, kind, id);
 	if (str_eq(kind, "pod"))
-		return xasprintf(
-			"`kill $(pgrep -f \"crisp-pause .*%s\")`, `umount %s/ns/%s/* %s/pods/%s/shm`, "
-			"`rm -r %s/quarantine/pod-%s`",
-			id, run, id, run, id, root, id);
+		return xasprintf("`kill $(pgrep -f \"crisp-pause .*%s\")`, `umount %s/ns/%s/* %s/pods/%s/*`, "
+				 "`rm -r %s/quarantine/pod-%s`",
+				 id, run, id, run, id, root, id);
 	return xasprintf("`%s --root=%s delete --force %s` (or its own runtime handler's program), "
 			 "`umount %s/quarantine/container-%s/rootfs`, `rm -r %s/quarantine/container-%s`",
 			 handler && handler->path ? handler->path : "RUNTIME",

@@ -340,6 +340,22 @@ with_image() {
 	done
 }
 
+@test "CVE-2020-8557: a pod that writes to /etc/hosts, hostname and resolv.conf without end does not fill the host's memory" {
+	only_crisp
+	local container file before after
+	container=$(run_container "$POD" box filler)
+	before=$(df --output=used -k /run | tail -n 1)
+	for file in hosts hostname resolv.conf; do
+		run in_container "$container" sh -c "dd if=/dev/zero bs=64k count=200 >>/etc/$file"
+		[ "$status" -ne 0 ]
+		like "$output" "[Nn]o space left"
+	done
+	after=$(df --output=used -k /run | tail -n 1)
+	[ $((after - before)) -lt 1024 ]
+	# The pod itself can still be stopped, and gets containers.
+	run_container "$POD" box next >/dev/null
+}
+
 @test "[41] logs and limits of what does not run: refused, and no file made" {
 	only_crisp
 	local container

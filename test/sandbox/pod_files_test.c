@@ -1,5 +1,6 @@
 /* The files of a pod, in a mount namespace of the test's own (shm is a mount, the host's files are replaced).
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -24,7 +25,7 @@ static char *pod;
 
 static void assert_file(const char *name, const char *text)
 {
-	CLEANUP(freep) char *path = pod_files_path(pod, name);
+	CLEANUP(freep) char *path = pod_files_shared(pod, name);
 	CLEANUP(freep) char *found = NULL;
 	struct stat st;
 	struct err err;
@@ -133,6 +134,40 @@ static void test_odd_host_files(void **state)
 	write_host_file("/etc/resolv.conf", huge);
 	assert_int_equal(pod_files_make(&spec, &err), 0);
 	assert_file("resolv.conf", "");
+	assert_int_equal(pod_files_remove(pod, &err), 0);
+}
+
+/* CVE-2020-8557: what a container writes to its files is not the host's memory without end. */
+static void test_a_file_grows(void **state)
+{
+	const struct pod_files_spec spec = { .dir = pod };
+	CLEANUP(freep) char *big = xmalloc(1 << 20);
+	struct err err;
+
+	(void)state;
+	memset(big, 'a', (1 << 20) - 1);
+	big[(1 << 20) - 1] = '\0';
+	assert_int_equal(pod_files_make(&spec, &err), 0);
+	CLEANUP(freep) char *path = pod_files_shared(pod, "resolv.conf");
+	CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(write_all(fd, big, strlen(big)), -1);
+	assert_int_equal(errno, ENOSPC);
+	assert_int_equal(pod_files_remove(pod, &err), 0);
+	assert_int_equal(access(pod, F_OK), -1);
+}
+
+/* As a release without the mount left them. */
+static void test_older_files(void **state)
+{
+	CLEANUP(freep) char *file = xasprintf("%s/hosts", pod);
+	CLEANUP(freep) char *path = NULL;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(mkdir(pod, 0700), 0);
+	path = pod_files_shared(pod, "hosts");
+	assert_string_equal(path, file);
 	assert_int_equal(pod_files_remove(pod, &err), 0);
 }
 
@@ -262,6 +297,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_given),          cmocka_unit_test(test_hosts_own),
 		cmocka_unit_test(test_odd_host_files), cmocka_unit_test(test_shm),
+		cmocka_unit_test(test_a_file_grows),   cmocka_unit_test(test_older_files),
 		cmocka_unit_test(test_bad_hostnames),  cmocka_unit_test(test_bad_dns),
 		cmocka_unit_test(test_too_much_dns),
 	};

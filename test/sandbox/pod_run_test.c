@@ -110,7 +110,7 @@ static void test_whole_life(void **data)
 	assert_int_equal(pod_status_of(state, id)->state, CRI__POD_SANDBOX_STATE__SANDBOX_READY);
 	CLEANUP(freep) char *config = xasprintf("root/pods/%s/config.json", id);
 	CLEANUP(freep) char *pin = xasprintf("run/ns/%s/ipc", id);
-	CLEANUP(freep) char *hosts = xasprintf("run/pods/%s/hosts", id);
+	CLEANUP(freep) char *hosts = xasprintf("run/pods/%s/etc/hosts", id);
 	assert_true(state_dir_has(state, config));
 	assert_true(state_dir_has(state, pin));
 	assert_true(state_dir_has(state, hosts));
