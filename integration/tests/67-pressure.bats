@@ -190,7 +190,7 @@ fill() {
 	dd if=/dev/zero of="$FILLED" bs=1 seek="$(stat -c %s "$FILLED")" count=4096 2>/dev/null || true
 }
 
-# full: what is refused, and what is not, while there is no room; then again with room.
+# full_and_free FOLDER POD_CODE: what is refused, and what is not, while there is no room; then again with room.
 full_and_free() {
 	local pod container second code
 	pod=$(run_pod box)
@@ -198,8 +198,12 @@ full_and_free() {
 	second=$(create_container "$pod" box two)
 	run_pod leaving >/dev/null
 	fill "$1"
-	is "$(rpc_code RunPodSandbox "$(pod_json new)")" ResourceExhausted
-	like "$(rpc_text)" "No space left"
+	is "$(rpc_code RunPodSandbox "$(pod_json new)")" "$2"
+	if [ "$2" = OK ]; then
+		crictl rmp -f "$(crictl pods -q --no-trunc --name new)" >/dev/null
+	else
+		like "$(rpc_text)" "No space left"
+	fi
 	# Debian's runc does not always tell what it failed for.
 	code=$(rpc_code CreateContainer "$(create_json "$pod" box three)")
 	[ "$code $HANDLER" = "Internal runc" ] || is "$code" ResourceExhausted
@@ -224,12 +228,13 @@ full_and_free() {
 
 @test "[16] the disk of the state is full: ResourceExhausted, what is there goes, and there is no restart needed" {
 	own_server 64m 20000 8m 4000
-	full_and_free "$WORK/own/root"
+	full_and_free "$WORK/own/root" ResourceExhausted
 }
 
-@test "[19] /run is full: ResourceExhausted, what is there goes, and there is no restart needed" {
+@test "[19] /run is full: ResourceExhausted for a container, what is there goes, and there is no restart needed" {
 	own_server 64m 20000 2m 4000
-	full_and_free "$WORK/own/run"
+	# A pod has its few files in a tmpfs of its own; a container needs room.
+	full_and_free "$WORK/own/run" OK
 }
 
 @test "[17] the disk of the images is full, or has no inodes: ResourceExhausted, nothing of the image stays, and later it is pulled" {
