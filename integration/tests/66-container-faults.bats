@@ -261,7 +261,8 @@ exec_request() { # ID SECONDS ARGUMENT...
 	container=$(run_container "$POD" here one)
 	is "$(rpc_code ExecSync "$(exec_request "$container" 30 sh -c 'sleep 4242 & echo done')")" OK
 	before=$(find "/proc/$(server_pid)/fd" | wc -l)
-	is "$(crirpc -e "$SERVER_SOCKET" -n 100 -t 120s ExecSync "$(exec_request "$container" 60 sh -c 'sleep 4242 & echo done')" |
+	is "$(crirpc -e "$SERVER_SOCKET" -n 100 -t "$((120 * CRISP_SLOW))s" ExecSync \
+		"$(exec_request "$container" $((60 * CRISP_SLOW)) sh -c 'sleep 4242 & echo done')" |
 		cut -c 1-2 | sort | uniq -c | tr -s ' ')" " 100 OK"
 	no_more() { [ "$(find "/proc/$(server_pid)/fd" | wc -l)" -le $((before + 4)) ]; }
 	within 5 no_more
