@@ -144,8 +144,8 @@ static bool is_program(const char *name, size_t len, const char *program)
 /*
  * crun: "executable file `NAME` not found in $PATH: REASON" for whatever cannot be found, and "open
  * executable: REASON". Newer ones (1.21 is) leave out $PATH where it was not asked, and say "the path `NAME`
- * exists but it is not executable: REASON", "the path `NAME` is not a regular file: REASON" and "open `NAME`:
- * REASON", which they also say of other files.
+ * exists but it is not executable: REASON", "the path `NAME` is not a regular file: REASON" "cannot open
+ * `NAME`: REASON" or "open `NAME`: REASON", which they also say of other files.
  */
 static const char *crun_problem(const char *message, const char *program)
 {
@@ -162,8 +162,9 @@ static const char *crun_problem(const char *message, const char *program)
 	    (str_has_prefix(rest, " exists but it is not executable") ||
 	     str_has_prefix(rest, " is not a regular file")))
 		return rest + 1;
-	if ((rest = after_name(message, "open ", &name, &len)) && is_program(name, len, program) &&
-	    str_has_prefix(rest, ": "))
+	if (((rest = after_name(message, "cannot open ", &name, &len)) ||
+	     (rest = after_name(message, "open ", &name, &len))) &&
+	    is_program(name, len, program) && str_has_prefix(rest, ": "))
 		return rest + 2;
 	return str_has_prefix(message, closed) ? message + strlen(closed) : NULL;
 }

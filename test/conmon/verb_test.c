@@ -53,6 +53,7 @@ static void test_program_problems(void **state)
 	check_problem("the path `/a` is not a regular file: Operation not permitted",
 		      "is not a regular file: Operation not permitted");
 	check_problem("open `/home/bin/x`: Not a directory", "Not a directory");
+	check_problem("cannot open `/home/bin/x`: Not a directory", "Not a directory");
 	check_problem(
 		"runc create failed: unable to start container process: exec: \"/a\": stat /a: no such file or directory",
 		"stat /a: no such file or directory");
