@@ -31,7 +31,7 @@
 #include "conmon/procs.h"
 #include "conmon/verb.h"
 
-enum { PROCESS_MAX = 16 * 1024 * 1024, START_LOOK_MS = 5 };
+enum { PROCESS_MAX = 16 * 1024 * 1024, START_LOOK_MS = 5, MOUNTS_FD = 3 /* crisp-exec's */ };
 static const char mark_type[] = "RLIMIT_LOCKS";
 static const int64_t kill_patience = 10 * NS_PER_SEC;
 static const int64_t end_patience = NS_PER_SEC;
@@ -104,6 +104,8 @@ static void build_argv(const struct exec_process *process, struct strv *argv)
 
 	strv_add(argv, target->handler->keeper);
 	strv_add(argv, process->pid_path);
+	if (target->handler->exec_mounts > 0)
+		strv_add(argv, "-m");
 	verb_argv(target, argv);
 	strv_add(argv, "exec");
 	strv_add(argv, "--detach");
@@ -151,8 +153,11 @@ int exec_process_start(struct exec_process *process, const struct command_fd *fd
 	};
 	assert(fds_len <= COMMAND_FDS_MAX && process->target->handler->keeper);
 	memcpy(command.fds, fds, fds_len * sizeof(*fds));
-	if (complete_stdio(&command, null) < 0)
+	if (complete_stdio(&command, null) < 0 || command.fds_len == COMMAND_FDS_MAX)
 		return err_set(err, RPC_INTERNAL, "exec: too many descriptors");
+	if (process->target->handler->exec_mounts > 0)
+		command.fds[command.fds_len++] =
+			(struct command_fd){ process->target->handler->exec_mounts, MOUNTS_FD };
 	return command_start(&command, &process->runtime, err);
 }
 

@@ -1,5 +1,5 @@
 /*
- * crisp-exec PID_FILE RUNTIME ARGUMENT...
+ * crisp-exec PID_FILE [-m] RUNTIME ARGUMENT...
  *
  * Runs an OCI runtime's `exec --detach --pid-file PID_FILE ...` and stays in its place until the command it
  * has started ends, whose exit code becomes ours (signal n: 128 + n). A runtime that waits itself is
@@ -10,11 +10,16 @@
  * Without PID_FILE at our end, no command was started: why is on stderr. Standard input and output are let go
  * once the runtime has them, so that who is at the other end sees what the command does with them.
  *
+ * With -m, descriptor 3 is the mount namespace that the runtime is run in (conmon/slim_mounts.h), in the
+ * folder of the same name.
+ *
  * No C library below (base/system_call.h): a third of a millisecond and a few pages for each exec.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <linux/prctl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,7 +28,7 @@
 
 #include "base/system_call.h"
 
-enum { NOT_RUN = 125, DIGITS_MAX = 20 };
+enum { NOT_RUN = 125, DIGITS_MAX = 20, MOUNTS_FD = 3 };
 
 __attribute__((noreturn)) static void leave(int status)
 {
@@ -46,13 +51,33 @@ static void close_fd(int fd)
 	system_call(__NR_close, fd);
 }
 
-static long start_runtime(char **argv, char **environment)
+/* setns(2) changes the folder, too. Where that is not to be had, the runtime just finds more mounts. */
+static void enter_mounts(void)
+{
+	long here = system_call(__NR_openat, AT_FDCWD, PTR("."), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	char folder[PATH_MAX];
+	long len = system_call(__NR_readlinkat, AT_FDCWD, PTR("/proc/self/cwd"), PTR(folder),
+			       sizeof(folder) - 1);
+
+	if (here < 0 || len <= 0)
+		return;
+	folder[len] = '\0';
+	if (system_call(__NR_setns, MOUNTS_FD, CLONE_NEWNS) == 0 && system_call(__NR_chdir, PTR(folder)) < 0)
+		system_call(__NR_fchdir, here);
+	close_fd((int)here);
+}
+
+static long start_runtime(char **argv, bool slim, char **environment)
 {
 	long pid = system_call(__NR_clone, SIGCHLD);
 
 	if (pid < 0)
 		fail("crisp-exec: no process for the runtime\n");
 	if (pid == 0) {
+		if (slim) {
+			enter_mounts();
+			close_fd(MOUNTS_FD);
+		}
 		system_call(__NR_execve, PTR(argv[0]), PTR(argv), PTR(environment));
 		fail("crisp-exec: the runtime cannot be run\n");
 	}
@@ -119,14 +144,17 @@ __attribute__((used)) int exec_main(int argc, char **argv);
 int exec_main(int argc, char **argv)
 {
 	const char *pid_file = argv[1];
+	bool slim = argc > 2 && argv[2][0] == '-' && argv[2][1] == 'm' && !argv[2][2];
 	int status = 0;
 	long pid;
 
-	if (argc < 3)
-		fail("usage: crisp-exec PID_FILE RUNTIME ARGUMENT...\n");
+	if (argc < 3 + slim)
+		fail("usage: crisp-exec PID_FILE [-m] RUNTIME ARGUMENT...\n");
 	if (system_call(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		fail("crisp-exec: this kernel has no subreapers\n");
-	pid = start_runtime(argv + 2, argv + argc + 1);
+	pid = start_runtime(argv + 2 + slim, slim, argv + argc + 1);
+	if (slim)
+		close_fd(MOUNTS_FD);
 	close_fd(0);
 	close_fd(1);
 	if (!wait_for_runtime(pid, &status))
