@@ -27,11 +27,12 @@
 #include "base/file.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "conmon/exec/crisp_exec.h"
 #include "conmon/own_null.h"
 #include "conmon/procs.h"
 #include "conmon/verb.h"
 
-enum { PROCESS_MAX = 16 * 1024 * 1024, START_LOOK_MS = 5, MOUNTS_FD = 3 /* crisp-exec's */ };
+enum { PROCESS_MAX = 16 * 1024 * 1024, START_LOOK_MS = 5 };
 static const char mark_type[] = "RLIMIT_LOCKS";
 static const int64_t kill_patience = 10 * NS_PER_SEC;
 static const int64_t end_patience = NS_PER_SEC;
@@ -120,19 +121,24 @@ static void build_argv(const struct exec_process *process, struct strv *argv)
 	strv_add(argv, target->id);
 }
 
+static int pass_on(struct command *command, int fd, int target, struct err *err)
+{
+	if (command->fds_len == COMMAND_FDS_MAX)
+		return err_set(err, RPC_INTERNAL, "exec: too many descriptors");
+	command->fds[command->fds_len++] = (struct command_fd){ fd, target };
+	return 0;
+}
+
 /* What is not named of stdio is not the host's /dev/null (conmon/own_null.h). */
-static int complete_stdio(struct command *command, int null)
+static int complete_stdio(struct command *command, int null, struct err *err)
 {
 	for (int target = 0; target <= 2; target++) {
 		bool named = false;
 
 		for (size_t i = 0; i < command->fds_len; i++)
 			named = named || command->fds[i].target == target;
-		if (named)
-			continue;
-		if (command->fds_len == COMMAND_FDS_MAX)
+		if (!named && pass_on(command, null, target, err) < 0)
 			return -1;
-		command->fds[command->fds_len++] = (struct command_fd){ null, target };
 	}
 	return 0;
 }
@@ -140,6 +146,7 @@ static int complete_stdio(struct command *command, int null)
 int exec_process_start(struct exec_process *process, const struct command_fd *fds, size_t fds_len,
 		       struct err *err)
 {
+	const struct handler *handler = process->target->handler;
 	struct strv argv CLEANUP(strv_done) = STRV_INIT;
 	/* The console socket's name is looked up from here. */
 	CLEANUP(fd_closep) int cwd = dir_open(AT_FDCWD, process->run_dir, err);
@@ -151,13 +158,13 @@ int exec_process_start(struct exec_process *process, const struct command_fd *fd
 	struct command command = {
 		.path = argv.items[0], .argv = (const char *const *)argv.items, .cwd = cwd, .fds_len = fds_len
 	};
-	assert(fds_len <= COMMAND_FDS_MAX && process->target->handler->keeper);
+	assert(fds_len <= COMMAND_FDS_MAX && handler->keeper);
 	memcpy(command.fds, fds, fds_len * sizeof(*fds));
-	if (complete_stdio(&command, null) < 0 || command.fds_len == COMMAND_FDS_MAX)
-		return err_set(err, RPC_INTERNAL, "exec: too many descriptors");
-	if (process->target->handler->exec_mounts > 0)
-		command.fds[command.fds_len++] =
-			(struct command_fd){ process->target->handler->exec_mounts, MOUNTS_FD };
+	if (complete_stdio(&command, null, err) < 0)
+		return -1;
+	if (handler->exec_mounts > 0 &&
+	    pass_on(&command, handler->exec_mounts, CRISP_EXEC_MOUNTS_FD, err) < 0)
+		return -1;
 	return command_start(&command, &process->runtime, err);
 }
 

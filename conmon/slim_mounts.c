@@ -85,12 +85,13 @@ static void add_entries(struct strv *places, const char *folder)
 	CLEANUP(strv_done) struct strv names = STRV_INIT;
 	struct err ignored;
 
+	add_way(places, folder);
 	if (dir_list(AT_FDCWD, folder, &names, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < names.len; i++) {
 		CLEANUP(freep) char *path = xasprintf("%s/%s", folder, names.items[i]);
 
-		add_way(places, path);
+		add_place(places, path);
 	}
 }
 

@@ -27,8 +27,9 @@
 #include <sys/wait.h>
 
 #include "base/system_call.h"
+#include "conmon/exec/crisp_exec.h"
 
-enum { NOT_RUN = 125, DIGITS_MAX = 20, MOUNTS_FD = 3 };
+enum { NOT_RUN = 125, DIGITS_MAX = 20 };
 
 __attribute__((noreturn)) static void leave(int status)
 {
@@ -62,9 +63,9 @@ static void enter_mounts(void)
 	if (here < 0 || len <= 0)
 		return;
 	folder[len] = '\0';
-	if (system_call(__NR_setns, MOUNTS_FD, CLONE_NEWNS) == 0 && system_call(__NR_chdir, PTR(folder)) < 0)
+	if (system_call(__NR_setns, CRISP_EXEC_MOUNTS_FD, CLONE_NEWNS) == 0 &&
+	    system_call(__NR_chdir, PTR(folder)) < 0)
 		system_call(__NR_fchdir, here);
-	close_fd((int)here);
 }
 
 static long start_runtime(char **argv, bool slim, char **environment)
@@ -76,7 +77,7 @@ static long start_runtime(char **argv, bool slim, char **environment)
 	if (pid == 0) {
 		if (slim) {
 			enter_mounts();
-			close_fd(MOUNTS_FD);
+			close_fd(CRISP_EXEC_MOUNTS_FD);
 		}
 		system_call(__NR_execve, PTR(argv[0]), PTR(argv), PTR(environment));
 		fail("crisp-exec: the runtime cannot be run\n");
@@ -154,7 +155,7 @@ int exec_main(int argc, char **argv)
 		fail("crisp-exec: this kernel has no subreapers\n");
 	pid = start_runtime(argv + 2 + slim, slim, argv + argc + 1);
 	if (slim)
-		close_fd(MOUNTS_FD);
+		close_fd(CRISP_EXEC_MOUNTS_FD);
 	close_fd(0);
 	close_fd(1);
 	if (!wait_for_runtime(pid, &status))

@@ -13,12 +13,13 @@
 #include "base/spawn.h"
 #include "base/str.h"
 #include "config/program.h"
+#include "conmon/exec/crisp_exec.h"
 #include "conmon/slim_mounts.h"
 
 enum { TEXT_MAX = 1 << 20, FEW = 40 };
-static char scratch[] = "/tmp/crisp-slim-test.XXXXXX";
-static char *listed, *unlisted, *plain,
-	*linked; /* two with a tmpfs and a file in it, a folder, a link to listed */
+static struct scratch scratch;
+static char *listed, *unlisted;     /* each has a tmpfs and a file in it */
+static char *plain, *linked, *seen; /* a folder, a link to listed */
 
 static bool there(const char *folder)
 {
@@ -79,8 +80,7 @@ static void *look(void *data)
 	if (access("/proc/thread-self/ns/mnt", F_OK) < 0 || stat("/dev/null", &st) < 0 ||
 	    !S_ISCHR(st.st_mode) || access("/bin/sh", X_OK) < 0)
 		return (char *)"not what a runtime needs";
-	if (mount("tmpfs", plain, "tmpfs", 0, NULL) < 0 ||
-	    mknod("/tmp/crisp-slim-seen", S_IFREG | 0600, 0) < 0)
+	if (mount("tmpfs", plain, "tmpfs", 0, NULL) < 0 || mknod(seen, S_IFREG | 0600, 0) < 0)
 		return (char *)"cannot mount and write";
 	return NULL;
 }
@@ -92,9 +92,9 @@ static void test_few_mounts(void **state)
 
 	(void)state;
 	inside(fd, look);
-	assert_int_equal(unlink("/tmp/crisp-slim-seen"), 0); /* the same file systems */
+	assert_int_equal(unlink(seen), 0); /* the same file systems */
 	inside(linked_fd, look);
-	assert_int_equal(unlink("/tmp/crisp-slim-seen"), 0);
+	assert_int_equal(unlink(seen), 0);
 	after = mounts_seen();
 	assert_string_equal(before, after);
 	assert_true(there(listed) && there(unlisted));
@@ -115,22 +115,22 @@ static void test_later_mounts(void **state)
 	CLEANUP(freep) char *file = xasprintf("%s/file", plain);
 
 	(void)state;
-	assert_int_equal(mount(scratch, scratch, NULL, MS_BIND | MS_REC, NULL), 0);
-	assert_int_equal(mount(NULL, scratch, NULL, MS_SHARED | MS_REC, NULL), 0);
+	assert_int_equal(mount(scratch.path, scratch.path, NULL, MS_BIND | MS_REC, NULL), 0);
+	assert_int_equal(mount(NULL, scratch.path, NULL, MS_SHARED | MS_REC, NULL), 0);
 	{
-		CLEANUP(fd_closep) int fd = open_slim(scratch);
+		CLEANUP(fd_closep) int fd = open_slim(scratch.path);
 
 		assert_int_equal(mount("tmpfs", plain, "tmpfs", 0, NULL), 0);
 		assert_int_equal(mknod(file, S_IFREG | 0600, 0), 0);
 		inside(fd, look_for_later);
 		assert_int_equal(umount2(plain, 0), 0);
 		CLEANUP(freep) char *before = mounts_seen(), *after = NULL;
-		CLEANUP(fd_closep) int second = open_slim(scratch);
+		CLEANUP(fd_closep) int second = open_slim(scratch.path);
 		after = mounts_seen();
 		assert_true(second >= 0);
 		assert_string_equal(before, after);
 	}
-	assert_int_equal(umount2(scratch, MNT_DETACH), 0);
+	assert_int_equal(umount2(scratch.path, MNT_DETACH), 0);
 }
 
 static void *open_below_a_folder(void *data)
@@ -174,7 +174,7 @@ static void assert_keeper_runs(int mounts, const char *expected)
 	struct command command = { .path = keeper,
 				   .argv = argv,
 				   .cwd = cwd,
-				   .fds = { { mounts, 3 } },
+				   .fds = { { mounts, CRISP_EXEC_MOUNTS_FD } },
 				   .fds_len = 1,
 				   .stdout_max = 4096,
 				   .stderr_max = 4096,
@@ -191,18 +191,18 @@ static void assert_keeper_runs(int mounts, const char *expected)
  * is none. */
 static void test_runtime_in_it(void **state)
 {
-	CLEANUP(freep) char *unseen = xasprintf("unseen\n%s\n4\n", listed);
-	CLEANUP(freep) char *seen = xasprintf("seen\n%s\n4\n", listed);
+	CLEANUP(freep) char *slim = xasprintf("unseen\n%s\n4\n", listed);
+	CLEANUP(freep) char *whole = xasprintf("seen\n%s\n4\n", listed);
 	CLEANUP(fd_closep) int fd = open_slim(listed), none = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	(void)state;
-	assert_keeper_runs(fd, unseen);
-	assert_keeper_runs(none, seen);
+	assert_keeper_runs(fd, slim);
+	assert_keeper_runs(none, whole);
 }
 
 static char *folder(const char *name, bool mounted)
 {
-	char *path = xasprintf("%s/%s", scratch, name);
+	char *path = xasprintf("%s/%s", scratch.path, name);
 	CLEANUP(freep) char *file = xasprintf("%s/file", path);
 
 	assert_int_equal(mkdir(path, 0700), 0);
@@ -216,19 +216,17 @@ static char *folder(const char *name, bool mounted)
 static int setup(void **state)
 {
 	(void)state;
-	assert_non_null(mkdtemp(scratch));
+	scratch_init(&scratch);
 	listed = folder("listed", true);
 	unlisted = folder("unlisted", true);
 	plain = folder("plain", false);
-	linked = xasprintf("%s/link", scratch);
+	linked = xasprintf("%s/link", scratch.path);
+	seen = xasprintf("%s/seen", scratch.path);
 	return symlink(listed, linked);
 }
 
 static int teardown(void **state)
 {
-	struct err err = { 0 };
-	CLEANUP(fd_closep) int tmp = dir_open(AT_FDCWD, "/tmp", &err);
-
 	(void)state;
 	umount2(listed, MNT_DETACH);
 	umount2(unlisted, MNT_DETACH);
@@ -236,7 +234,9 @@ static int teardown(void **state)
 	freep(&unlisted);
 	freep(&plain);
 	freep(&linked);
-	return tmp < 0 ? -1 : tree_remove(tmp, scratch + strlen("/tmp/"), &err);
+	freep(&seen);
+	scratch_done(&scratch);
+	return 0;
 }
 
 int main(void)
