@@ -105,7 +105,7 @@ static void build_argv(const struct exec_process *process, struct strv *argv)
 
 	strv_add(argv, target->handler->keeper);
 	strv_add(argv, process->pid_path);
-	if (target->handler->exec_mounts > 0)
+	if (target->handler->slim)
 		strv_add(argv, "-m");
 	verb_argv(target, argv);
 	strv_add(argv, "exec");
@@ -162,8 +162,7 @@ int exec_process_start(struct exec_process *process, const struct command_fd *fd
 	memcpy(command.fds, fds, fds_len * sizeof(*fds));
 	if (complete_stdio(&command, null, err) < 0)
 		return -1;
-	if (handler->exec_mounts > 0 &&
-	    pass_on(&command, handler->exec_mounts, CRISP_EXEC_MOUNTS_FD, err) < 0)
+	if (handler->slim && pass_on(&command, handler->slim->namespace, CRISP_EXEC_MOUNTS_FD, err) < 0)
 		return -1;
 	return command_start(&command, &process->runtime, err);
 }

@@ -23,7 +23,6 @@
 #include "base/pool.h"
 #include "base/spawn.h"
 #include "config/program.h"
-#include "conmon/slim_mounts.h"
 
 enum { OUTPUT_MAX = 256 * 1024, ASKED_AT_ONCE = 4 };
 static const int64_t patience = 5 * NS_PER_SEC;
@@ -31,6 +30,7 @@ static const int64_t patience = 5 * NS_PER_SEC;
 struct slot { /* a handler and what its pointers point to */
 	struct handler handler;
 	char *name, *path, *root, *monitor, *keeper, *version, *problem;
+	struct slim_mounts slim;
 };
 
 struct handlers {
@@ -193,16 +193,15 @@ static void warn_of_unsafe(const struct handler *handler, const struct config_ru
 }
 
 /* Only for crun, which is known to need nothing else, and gains by it. */
-static void open_exec_mounts(struct slot *slot, const char *runroot)
+static void open_slim_mounts(struct slot *slot, const char *runroot)
 {
 	const char *const paths[] = { slot->path, slot->root, runroot, NULL };
 	struct err err = { 0 };
-	int mounts = slim_mounts_open(paths, &err);
 
-	if (mounts < 0)
-		log_info("runtime handler %s: execs find all mounts of the host: %s", slot->name, err.text);
+	if (slim_mounts_open(paths, &slot->slim, &err) < 0)
+		log_info("runtime handler %s: it finds all mounts of the host: %s", slot->name, err.text);
 	else
-		slot->handler.exec_mounts = mounts;
+		slot->handler.slim = &slot->slim;
 }
 
 static void slot_init(struct slot *slot, const struct config *config, const struct config_runtime *runtime)
@@ -210,6 +209,7 @@ static void slot_init(struct slot *slot, const struct config *config, const stru
 	const char *monitor = *runtime->monitor_path ? runtime->monitor_path : config->runtime.conmon;
 	struct err err = { 0 };
 
+	slot->slim = (struct slim_mounts)SLIM_MOUNTS_INIT;
 	slot->name = xstrdup(runtime->name);
 	slot->root = xstrdup(runtime->runtime_root);
 	slot->version = xstrdup("");
@@ -228,7 +228,7 @@ static void slot_init(struct slot *slot, const struct config *config, const stru
 	if (program_find_own("crisp-exec", "CRISP_EXEC", &slot->keeper, &err) < 0 && !slot->problem)
 		slot->problem = xstrdup(err.text);
 	if (!slot->problem && slot->handler.is_crun)
-		open_exec_mounts(slot, config->runroot);
+		open_slim_mounts(slot, config->runroot);
 	slot->handler.name = slot->name;
 	slot->handler.path = slot->path;
 	slot->handler.root = slot->root;
@@ -240,8 +240,7 @@ static void slot_init(struct slot *slot, const struct config *config, const stru
 
 static void slot_done(struct slot *slot)
 {
-	if (slot->handler.exec_mounts > 0)
-		close(slot->handler.exec_mounts);
+	slim_mounts_close(&slot->slim);
 	json_decref(slot->handler.features);
 	strv_done(&slot->handler.unsafe_annotations);
 	free(slot->name);

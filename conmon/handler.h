@@ -15,19 +15,20 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "config/config.h"
+#include "conmon/slim_mounts.h"
 
 struct handlers;
 
 struct handler {
 	const char *name;
-	const char *path;    /* absolute; NULL when the binary was not found */
-	const char *root;    /* --root: its state folder */
-	const char *monitor; /* conmon's absolute path; NULL when not found */
-	const char *keeper;  /* crisp-exec's absolute path (conmon/exec); NULL when not found */
-	int exec_mounts;     /* the mount namespace its exec runs in (conmon/slim_mounts.h); 0: ours */
-	const char *version; /* first line of --version, "" when unknown */
-	const char *problem; /* why it cannot be used; NULL: usable */
-	bool is_crun;        /* takes crun's annotations and options */
+	const char *path;                /* absolute; NULL when the binary was not found */
+	const char *root;                /* --root: its state folder */
+	const char *monitor;             /* conmon's absolute path; NULL when not found */
+	const char *keeper;              /* crisp-exec's absolute path (conmon/exec); NULL when not found */
+	const struct slim_mounts *slim;  /* for its exec and create (conmon/slim_mounts.h); NULL: none */
+	const char *version;             /* first line of --version, "" when unknown */
+	const char *problem;             /* why it cannot be used; NULL: usable */
+	bool is_crun;                    /* takes crun's annotations and options */
 	bool recursive_read_only_mounts; /* mountOptions has "rro" */
 	bool idmap_mounts, user_namespaces;
 	bool seccomp, apparmor, selinux;

@@ -39,6 +39,9 @@ struct monitor_spec {
 	bool tty, stdin, stdin_once;
 	bool systemd_cgroup;
 	int cgroup; /* cgroup v2 folder fd conmon starts in; -1: crispd's own */
+	/* What `create` takes from the host's mounts, NULL-terminated: root file system, sources of bind
+	 * mounts, paths of namespaces. NULL: anything. */
+	const char *const *sources;
 };
 
 struct monitor_started {

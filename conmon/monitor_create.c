@@ -31,6 +31,7 @@
 #include "base/crash.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "conmon/own_null.h"
 #include "conmon/procs.h"
@@ -47,6 +48,7 @@ struct create { /* one call of monitor_create() */
 	struct process launcher; /* the process we started; ends soon */
 	bool reaped;
 	struct process monitor;
+	int mounts; /* the runtime's mount namespace; -1: ours */
 };
 
 void monitor_started_done(struct monitor_started *started)
@@ -61,11 +63,34 @@ static void create_done(struct create *create)
 	fd_closep(&create->errors);
 	process_done(&create->launcher);
 	process_done(&create->monitor);
+	fd_closep(&create->mounts);
+}
+
+/* conmon's runtime is crisp-exec, which becomes the handler's in that namespace; conmon passes no descriptors
+ * on, but we live as long as its `create`. */
+static void add_runtime(const struct create *create, struct strv *argv)
+{
+	const struct handler *handler = create->spec->handler;
+
+	strv_add(argv, "-r");
+	strv_add(argv, create->mounts < 0 ? handler->path : handler->keeper);
+	if (create->mounts >= 0) {
+		strv_add(argv, "--runtime-arg");
+		strv_add(argv, "-n");
+		strv_add(argv, "--runtime-arg");
+		strv_addf(argv, "/proc/%d/fd/%d", (int)getpid(), create->mounts);
+		strv_add(argv, "--runtime-arg");
+		strv_add(argv, handler->path);
+	}
+	strv_add(argv, "--runtime-arg");
+	strv_addf(argv, "--root=%s", handler->root);
 }
 
 /* The first arguments are what monitor_end() looks for. */
-static void build_argv(const struct monitor_spec *spec, struct strv *argv)
+static void build_argv(const struct create *create, struct strv *argv)
 {
+	const struct monitor_spec *spec = create->spec;
+
 	strv_add(argv, spec->handler->monitor);
 	strv_add(argv, "-b");
 	strv_add(argv, spec->bundle);
@@ -75,8 +100,7 @@ static void build_argv(const struct monitor_spec *spec, struct strv *argv)
 	strv_add(argv, spec->id);
 	strv_add(argv, "-n");
 	strv_add(argv, spec->name);
-	strv_add(argv, "-r");
-	strv_add(argv, spec->handler->path);
+	add_runtime(create, argv);
 	strv_add(argv, "-p");
 	strv_addf(argv, "%s/pidfile", spec->run_dir);
 	strv_add(argv, "-P");
@@ -103,8 +127,6 @@ static void build_argv(const struct monitor_spec *spec, struct strv *argv)
 	strv_add(argv, "--no-sync-log");
 	strv_add(argv, "--log-level");
 	strv_add(argv, "error");
-	strv_add(argv, "--runtime-arg");
-	strv_addf(argv, "--root=%s", spec->handler->root);
 	if (spec->systemd_cgroup)
 		strv_add(argv, "-s");
 	if (spec->tty)
@@ -140,6 +162,20 @@ static int open_pipe(int *ret_read, int *ret_write, struct err *err)
 	return 0;
 }
 
+/* Whatever cannot be done with few mounts is done with all of the host's. */
+static void open_mounts(struct create *create)
+{
+	const struct monitor_spec *spec = create->spec;
+	const char *const paths[] = { spec->bundle, spec->run_dir, NULL };
+	struct err why;
+
+	if (!spec->handler->slim || !spec->sources)
+		return;
+	create->mounts = slim_mounts_extend(spec->handler->slim, paths, spec->sources, &why);
+	if (create->mounts < 0)
+		log_debug("container %s is created with all mounts of the host: %s", spec->id, why.text);
+}
+
 static int launch(struct create *create, struct err *err)
 {
 	const struct monitor_spec *spec = create->spec;
@@ -152,7 +188,8 @@ static int launch(struct create *create, struct err *err)
 	if (cwd < 0 || open_pipe(&create->sync, &sync, err) < 0 ||
 	    open_pipe(&create->errors, &errors, err) < 0)
 		return -1;
-	build_argv(spec, &argv);
+	open_mounts(create);
+	build_argv(create, &argv);
 	build_env(spec, &env);
 	struct command command = { .path = spec->handler->monitor,
 				   .argv = (const char *const *)argv.items,
@@ -367,7 +404,12 @@ int monitor_create(const struct monitor_spec *spec, const struct ctx *ctx, struc
 		   struct err *err)
 {
 	struct create create CLEANUP(create_done) = {
-		.spec = spec, .sync = -1, .errors = -1, .launcher = PROCESS_INIT, .monitor = PROCESS_INIT
+		.spec = spec,
+		.sync = -1,
+		.errors = -1,
+		.launcher = PROCESS_INIT,
+		.monitor = PROCESS_INIT,
+		.mounts = -1,
 	};
 	struct process container = PROCESS_INIT;
 	struct ctx bounded CLEANUP(ctx_done);

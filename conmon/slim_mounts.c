@@ -2,7 +2,8 @@
  * The mounts are copied one by one, without what is mounted on them (open_tree(2)), and put together as the
  * root of a thread of its own (unshare(2), move_mount(2), pivot_root(2) with two dots), which ends then.
  * Copies belong to the peer groups of their originals until they are made private: before that, nothing is
- * mounted on them.
+ * mounted on them. Those of sources stay in them, so nothing may ever be mounted on those: it would appear on
+ * the host.
  */
 #include "conmon/slim_mounts.h"
 
@@ -34,6 +35,7 @@ static const char *const needed_below[] = { "/sys/fs", "/sys/fs/cgroup" };
 struct work {
 	const struct strv *places; /* mount points, those above first */
 	int *trees;                /* their mounts, attached to nothing yet */
+	int base;                  /* the namespace to copy and extend; -1: one is made from nothing */
 	int namespace;             /* what came of it, or -1 and why */
 	struct err err;
 };
@@ -103,15 +105,22 @@ static int by_length(const void *a, const void *b)
 	return first < second ? -1 : first > second;
 }
 
+static int copy_tree(const char *path, unsigned int flags, struct err *err)
+{
+	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path,
+				OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW | flags);
+
+	return tree < 0 ? err_errno(err, "copy the mount of %s", path) : tree;
+}
+
 static int copy_mount(const char *path, struct err *err)
 {
-	CLEANUP(fd_closep)
-	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path,
-				OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW);
+	CLEANUP(fd_closep) int tree = copy_tree(path, AT_NO_AUTOMOUNT, err);
 	struct mount_attr attributes = { .propagation = MS_PRIVATE };
 
-	if (tree < 0 ||
-	    syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0)
+	if (tree < 0)
+		return -1;
+	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0)
 		return err_errno(err, "copy the mount of %s", path);
 	return TAKE_FD(tree);
 }
@@ -141,15 +150,28 @@ static int assemble(const struct work *work, struct err *err)
 	return 0;
 }
 
+/* In a copy of the base. */
+static int extend(const struct work *work, struct err *err)
+{
+	for (size_t i = 0; i < work->places->len; i++)
+		if (attach(work->trees[i], AT_FDCWD, work->places->items[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+static int enter_base(const struct work *work, struct err *err)
+{
+	if (work->base >= 0 && (unshare(CLONE_FS) < 0 || setns(work->base, CLONE_NEWNS) < 0))
+		return err_errno(err, "enter the mount namespace");
+	return unshare(CLONE_NEWNS) < 0 ? err_errno(err, "unshare") : 0;
+}
+
 static void *run(void *data)
 {
 	struct work *work = data;
 
-	if (unshare(CLONE_NEWNS) < 0) {
-		(void)!err_errno(&work->err, "unshare");
-		return NULL;
-	}
-	if (assemble(work, &work->err) < 0)
+	if (enter_base(work, &work->err) < 0 ||
+	    (work->base < 0 ? assemble(work, &work->err) : extend(work, &work->err)) < 0)
 		return NULL;
 	work->namespace = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	if (work->namespace < 0)
@@ -157,44 +179,148 @@ static void *run(void *data)
 	return NULL;
 }
 
-static int make(const struct strv *places, int *trees, struct err *err)
+/* The namespace, or -1. */
+static int make(struct work *work, struct err *err)
 {
-	struct work work = { .places = places, .trees = trees, .namespace = -1 };
 	pthread_t thread;
-	int error;
+	int error = thread_start(&thread, "mounts", STACK_SIZE, run, work);
 
-	for (size_t i = 0; i < places->len; i++)
-		if ((trees[i] = copy_mount(places->items[i], err)) < 0)
-			return -1;
-	error = thread_start(&thread, "mounts", STACK_SIZE, run, &work);
 	if (error) {
 		errno = error;
 		return err_errno(err, "start a thread");
 	}
 	pthread_join(thread, NULL);
-	if (work.namespace < 0)
-		*err = work.err;
-	return work.namespace;
+	if (work->namespace < 0)
+		*err = work->err;
+	return work->namespace;
 }
 
-int slim_mounts_open(const char *const *paths, struct err *err)
+static void close_trees(int *trees)
 {
-	CLEANUP(strv_done) struct strv places = STRV_INIT;
-	int trees[MOUNTS_MAX], ret;
+	for (size_t i = 0; i < MOUNTS_MAX; i++)
+		fd_closep(&trees[i]);
+}
+
+static int check_number(const struct strv *places, struct err *err)
+{
+	if (places->len > MOUNTS_MAX)
+		return err_set(err, RPC_FAILED_PRECONDITION, "%zu mounts", places->len);
+	return 0;
+}
+
+static void sort(struct strv *places)
+{
+	qsort(places->items, places->len, sizeof(*places->items), by_length);
+}
+
+int slim_mounts_open(const char *const *paths, struct slim_mounts *ret, struct err *err)
+{
+	CLEANUP(slim_mounts_close) struct slim_mounts mounts = SLIM_MOUNTS_INIT;
+	struct strv *places = &mounts.places;
+	int trees[MOUNTS_MAX];
+	struct work work = { .places = places, .trees = trees, .base = -1, .namespace = -1 };
 
 	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
-		add_path(&places, needed[i]);
+		add_path(places, needed[i]);
 	for (size_t i = 0; i < ARRAY_LEN(needed_below); i++)
-		add_entries(&places, needed_below[i]);
+		add_entries(places, needed_below[i]);
 	for (; *paths; paths++)
-		add_path(&places, *paths);
-	if (places.len == 0 || !str_eq(places.items[0], "/") || places.len > MOUNTS_MAX)
-		return err_set(err, RPC_FAILED_PRECONDITION, "%zu mounts, the root among them or not",
-			       places.len);
-	qsort(places.items, places.len, sizeof(*places.items), by_length);
+		add_path(places, *paths);
+	if (check_number(places, err) < 0)
+		return -1;
+	sort(places);
+	if (places->len == 0 || !str_eq(places->items[0], "/"))
+		return err_set(err, RPC_FAILED_PRECONDITION, "the root is no mount");
 	memset(trees, -1, sizeof(trees));
-	ret = make(&places, trees, err);
-	for (size_t i = 0; i < places.len; i++)
-		fd_closep(&trees[i]);
+	for (size_t i = 0; i < places->len && (i == 0 || trees[i - 1] >= 0); i++)
+		trees[i] = copy_mount(places->items[i], err);
+	if (trees[places->len - 1] >= 0)
+		mounts.namespace = make(&work, err);
+	close_trees(trees);
+	if (mounts.namespace < 0)
+		return -1;
+	*ret = mounts;
+	mounts = (struct slim_mounts)SLIM_MOUNTS_INIT;
+	return 0;
+}
+
+void slim_mounts_close(struct slim_mounts *mounts)
+{
+	fd_closep(&mounts->namespace);
+	strv_done(&mounts->places);
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+	size_t len = strlen(folder);
+
+	return str_has_prefix(path, folder) && path[len] == '/';
+}
+
+/* Mounting on a source would be mounting on the host. */
+static int check_sources(const struct strv *places, const struct strv *sources, struct err *err)
+{
+	for (size_t i = 0; i < sources->len; i++) {
+		if (str_eq(sources->items[i], "/"))
+			return err_set(err, RPC_FAILED_PRECONDITION, "everything is wanted");
+		for (size_t j = 0; j < places->len; j++)
+			if (is_below(places->items[j], sources->items[i]))
+				return err_set(err, RPC_FAILED_PRECONDITION, "%s is in %s", places->items[j],
+					       sources->items[i]);
+	}
+	return 0;
+}
+
+static int add_sources(struct strv *real, const char *const *sources, struct err *err)
+{
+	for (; *sources; sources++) {
+		CLEANUP(freep) char *path = realpath(*sources, NULL);
+
+		if (!path)
+			return err_errno(err, "%s", *sources);
+		if (!strv_has(real, path))
+			strv_add(real, path);
+	}
+	return 0;
+}
+
+/* The mounts on the way that neither the base has nor the sources are. */
+static void add_ways(struct strv *places, const struct slim_mounts *base, const char *const *paths)
+{
+	CLEANUP(strv_done) struct strv ways = STRV_INIT;
+
+	for (; *paths; paths++)
+		add_path(&ways, *paths);
+	for (size_t i = 0; i < ways.len; i++)
+		if (!strv_has(&base->places, ways.items[i]) && !strv_has(places, ways.items[i]))
+			strv_add(places, ways.items[i]);
+}
+
+int slim_mounts_extend(const struct slim_mounts *base, const char *const *paths, const char *const *sources,
+		       struct err *err)
+{
+	CLEANUP(strv_done) struct strv places = STRV_INIT, real = STRV_INIT;
+	int trees[MOUNTS_MAX], ret = -1;
+	struct work work = { .places = &places, .trees = trees, .base = base->namespace, .namespace = -1 };
+	bool copied = true;
+
+	if (add_sources(&real, sources, err) < 0)
+		return -1;
+	strv_add_all(&places, (const char *const *)real.items, real.len);
+	add_ways(&places, base, paths);
+	add_ways(&places, base, sources);
+	if (check_number(&places, err) < 0 || check_sources(&places, &real, err) < 0)
+		return -1;
+	sort(&places);
+	memset(trees, -1, sizeof(trees));
+	for (size_t i = 0; i < places.len && copied; i++) {
+		const char *path = places.items[i];
+
+		trees[i] = strv_has(&real, path) ? copy_tree(path, AT_RECURSIVE, err) : copy_mount(path, err);
+		copied = trees[i] >= 0;
+	}
+	if (copied)
+		ret = make(&work, err);
+	close_trees(trees);
 	return ret;
 }

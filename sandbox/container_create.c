@@ -149,7 +149,8 @@ static int target_pid_ns(const struct container *container, char **ret, struct e
 		return err_set(err, RPC_INVALID_ARGUMENT, "target_id: container %s is in another pod",
 			       target->id);
 	CLEANUP(process_done) struct process init = container_init_process(target);
-	if (container_state(target) != CRI__CONTAINER_STATE__CONTAINER_RUNNING || init.pidfd < 0)
+	if (container_state(target) != CRI__CONTAINER_STATE__CONTAINER_RUNNING || init.pidfd < 0 ||
+	    !process_alive(&init))
 		return err_set(err, RPC_FAILED_PRECONDITION, "target_id: container %s is not running",
 			       target->id);
 	*ret = xasprintf("/proc/%d/ns/pid", init.pid);
@@ -246,7 +247,8 @@ static int check_mapped(const struct container *container, struct err *err)
 }
 
 static int build_spec(struct container *container, const struct image *image,
-		      const struct image_mounts *mounts, const char *apparmor_profile, struct err *err)
+		      const struct image_mounts *mounts, const char *apparmor_profile,
+		      struct strv *ret_sources, struct err *err)
 {
 	CLEANUP(paths_done) struct paths paths = { 0 };
 	CLEANUP(fd_closep) int rootfs = dir_open(AT_FDCWD, container->rootfs, err);
@@ -290,13 +292,27 @@ static int build_spec(struct container *container, const struct image *image,
 	input.image_name = container->config->image->image;
 	input.ret_poststart_hooks = &container->poststart_hooks;
 	input.ret_notifier_file = &notifier_file;
+	input.ret_sources = ret_sources;
 	if (spec_build(&input, &spec, err) < 0 || write_notifier_file(container, notifier_file, err) < 0)
 		return -1;
 	return write_spec(container, spec, err);
 }
 
-static int start_monitor(struct container *container, const struct image *image, const struct ctx *ctx,
-			 struct err *err)
+/* The runtime joined a target by its pid: if that lives still, nobody else can have had it. And a pod that
+ * has ended meanwhile gets no containers. */
+static int check_joined(const struct container *container, struct err *err)
+{
+	CLEANUP(freep) char *target = NULL;
+
+	if (!pod_pause_alive(container->pod))
+		return err_set(err, RPC_FAILED_PRECONDITION,
+			       "pod sandbox %s is not ready: its pause process has ended",
+			       container->pod->id);
+	return target_pid_ns(container, &target, err);
+}
+
+static int start_monitor(struct container *container, const struct image *image, const struct strv *sources,
+			 const struct ctx *ctx, struct err *err)
 {
 	CLEANUP(monitor_started_done) struct monitor_started started = { PROCESS_INIT, PROCESS_INIT };
 	CLEANUP(fd_closep) int cgroup = -1;
@@ -307,10 +323,13 @@ static int start_monitor(struct container *container, const struct image *image,
 	input.image = &image->config;
 	container_monitor_spec(container, &spec);
 	spec.program = spec_program(&input);
+	spec.sources = sources->len ? (const char *const *)sources->items : NULL;
 	if (monitor_cgroup_open(container, &cgroup, err) < 0)
 		return -1;
 	spec.cgroup = cgroup;
-	if (monitor_create(&spec, ctx, &started, err) < 0 || crash_point("create.made") ||
+	int failed = monitor_create(&spec, ctx, &started, err);
+	/* Which is also the reason, should it have failed. */
+	if (check_joined(container, err) < 0 || failed < 0 || crash_point("create.made") ||
 	    monitor_cgroup_enter(container, &started.monitor, err) < 0)
 		return -1;
 	lock_take(&container->lock);
@@ -396,6 +415,7 @@ static int create_gated(struct create *create, const struct ctx *ctx, char **ret
 		return -1;
 
 	CLEANUP(container_unrefp) struct container *container = new_container(create, image, &mounts);
+	CLEANUP(strv_done) struct strv sources = STRV_INIT;
 	const char *apparmor_profile;
 	struct spec_input input;
 	fill_input(container, &input);
@@ -405,8 +425,8 @@ static int create_gated(struct create *create, const struct ctx *ctx, char **ret
 	if (make_dirs(container, err) < 0 || crash_point("create.run_folder") ||
 	    make_log_dir(container, err) < 0 || crash_point("create.log_folder") ||
 	    mount_rootfs(container, image, err) < 0 || crash_point("create.rootfs") ||
-	    build_spec(container, image, &mounts, apparmor_profile, err) < 0 || crash_point("create.spec") ||
-	    start_monitor(container, image, ctx, err) < 0) {
+	    build_spec(container, image, &mounts, apparmor_profile, &sources, err) < 0 ||
+	    crash_point("create.spec") || start_monitor(container, image, &sources, ctx, err) < 0) {
 		undo(container);
 		return -1;
 	}

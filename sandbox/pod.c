@@ -134,6 +134,14 @@ bool pod_ready(struct pod *pod)
 	return ready;
 }
 
+bool pod_pause_alive(struct pod *pod)
+{
+	lock_take(&pod->lock);
+	bool alive = pod->pause.pidfd >= 0 && process_alive(&pod->pause);
+	lock_drop(&pod->lock);
+	return alive;
+}
+
 bool pod_host_network(const struct pod *pod)
 {
 	return !(pod->namespaces & NAMESPACE_NET);

@@ -88,6 +88,8 @@ struct pod *pod_unref(struct pod *pod); /* accepts NULL, returns NULL */
 void pod_unrefp(struct pod **pod);
 
 bool pod_ready(struct pod *pod);
+/* Whether its pause process lives, asked of the kernel: not ready follows its end a moment later. */
+bool pod_pause_alive(struct pod *pod);
 /* Encodes what lists say of it. */
 void pod_listed_init(struct pod *pod);
 /* As clients see it, in arena. */

@@ -290,6 +290,29 @@ static int make_parts(struct spec_context *context, struct spec_parts *parts, st
 	return add_seccomp(context, parts->annotations, parts->linux_part, err);
 }
 
+static void list_sources(const struct spec_input *input, const struct spec_parts *parts, struct strv *ret)
+{
+	json_t *item;
+	size_t i;
+
+	if (json_object_size(parts->hooks))
+		return;
+	strv_add(ret, input->rootfs);
+	json_array_foreach(parts->mounts, i, item)
+	{
+		if (str_eq(json_string_value(json_object_get(item, "type")), "bind"))
+			strv_add(ret, json_string_value(json_object_get(item, "source")));
+	}
+	json_array_foreach(json_object_get(parts->linux_part, "namespaces"), i, item)
+	{
+		const json_t *path = json_object_get(item, "path");
+
+		/* What is in /proc is no mount. */
+		if (path && !str_has_prefix(json_string_value(path), "/proc/"))
+			strv_add(ret, json_string_value(path));
+	}
+}
+
 int spec_build(const struct spec_input *input, char **ret_json, struct err *err)
 {
 	struct spec_parts parts CLEANUP(parts_done) = { 0 };
@@ -315,6 +338,8 @@ int spec_build(const struct spec_input *input, char **ret_json, struct err *err)
 	if (strlen(text) > SPEC_JSON_MAX)
 		return err_set(err, RPC_INVALID_ARGUMENT,
 			       "the container's configuration is larger than %d bytes", SPEC_JSON_MAX);
+	if (input->ret_sources)
+		list_sources(input, &parts, input->ret_sources);
 	*ret_json = TAKE(text);
 	return 0;
 }

@@ -88,6 +88,9 @@ struct spec_input {
 	 * the text of NOTIFIER_FILE, malloc'd, NULL when the container is not watched. May be NULL. */
 	const char *notifier_socket;
 	char **ret_notifier_file;
+	/* Set by spec_build(): the paths on the host that the runtime takes mounts and namespaces from
+	 * (struct monitor_spec's sources). None: it may be any, as hooks run. May be NULL. */
+	struct strv *ret_sources;
 };
 
 /* The container's program: the first word of its command line, borrowed. NULL when there is none. */

@@ -1,5 +1,6 @@
 /*
  * crisp-exec PID_FILE [-m] RUNTIME ARGUMENT...
+ * crisp-exec -n NAMESPACE RUNTIME ARGUMENT...
  *
  * Runs an OCI runtime's `exec --detach --pid-file PID_FILE ...` and stays in its place until the command it
  * has started ends, whose exit code becomes ours (signal n: 128 + n). A runtime that waits itself is
@@ -12,6 +13,9 @@
  *
  * With -m, descriptor 3 is the mount namespace that the runtime is run in (conmon/slim_mounts.h), in the
  * folder of the same name.
+ *
+ * The second form is for conmon, whose runtime it then is: the runtime takes our place, in the mount
+ * namespace of that path.
  *
  * No C library below (base/system_call.h): a third of a millisecond and a few pages for each exec.
  */
@@ -53,7 +57,7 @@ static void close_fd(int fd)
 }
 
 /* setns(2) changes the folder, too. Where that is not to be had, the runtime just finds more mounts. */
-static void enter_mounts(void)
+static void enter_mounts(int mounts)
 {
 	long here = system_call(__NR_openat, AT_FDCWD, PTR("."), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 	char folder[PATH_MAX];
@@ -63,9 +67,14 @@ static void enter_mounts(void)
 	if (here < 0 || len <= 0)
 		return;
 	folder[len] = '\0';
-	if (system_call(__NR_setns, CRISP_EXEC_MOUNTS_FD, CLONE_NEWNS) == 0 &&
-	    system_call(__NR_chdir, PTR(folder)) < 0)
+	if (system_call(__NR_setns, mounts, CLONE_NEWNS) == 0 && system_call(__NR_chdir, PTR(folder)) < 0)
 		system_call(__NR_fchdir, here);
+}
+
+__attribute__((noreturn)) static void run(char **argv, char **environment)
+{
+	system_call(__NR_execve, PTR(argv[0]), PTR(argv), PTR(environment));
+	fail("crisp-exec: the runtime cannot be run\n");
 }
 
 static long start_runtime(char **argv, bool slim, char **environment)
@@ -76,11 +85,10 @@ static long start_runtime(char **argv, bool slim, char **environment)
 		fail("crisp-exec: no process for the runtime\n");
 	if (pid == 0) {
 		if (slim) {
-			enter_mounts();
+			enter_mounts(CRISP_EXEC_MOUNTS_FD);
 			close_fd(CRISP_EXEC_MOUNTS_FD);
 		}
-		system_call(__NR_execve, PTR(argv[0]), PTR(argv), PTR(environment));
-		fail("crisp-exec: the runtime cannot be run\n");
+		run(argv, environment);
 	}
 	return pid;
 }
@@ -140,17 +148,33 @@ __attribute__((noreturn)) static void not_started(const char *pid_file, int stat
 	leave(code_of(status));
 }
 
+static bool is_option(const char *word, char letter)
+{
+	return word[0] == '-' && word[1] == letter && !word[2];
+}
+
+__attribute__((noreturn)) static void run_in_place(const char *mounts, char **argv, char **environment)
+{
+	long fd = system_call(__NR_openat, AT_FDCWD, PTR(mounts), O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd >= 0)
+		enter_mounts((int)fd);
+	run(argv, environment);
+}
+
 __attribute__((used)) int exec_main(int argc, char **argv);
 
 int exec_main(int argc, char **argv)
 {
 	const char *pid_file = argv[1];
-	bool slim = argc > 2 && argv[2][0] == '-' && argv[2][1] == 'm' && !argv[2][2];
+	bool slim = argc > 2 && is_option(argv[2], 'm');
 	int status = 0;
 	long pid;
 
+	if (argc > 3 && is_option(argv[1], 'n'))
+		run_in_place(argv[2], argv + 3, argv + argc + 1);
 	if (argc < 3 + slim)
-		fail("usage: crisp-exec PID_FILE [-m] RUNTIME ARGUMENT...\n");
+		fail("usage: crisp-exec PID_FILE [-m] | -n NAMESPACE RUNTIME ARGUMENT...\n");
 	if (system_call(__NR_prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		fail("crisp-exec: this kernel has no subreapers\n");
 	pid = start_runtime(argv + 2 + slim, slim, argv + argc + 1);

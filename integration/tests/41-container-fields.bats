@@ -147,6 +147,21 @@ mount_below() { # NAME
 	is "$(in_container "$follows" ls /data/inside)" mine
 }
 
+@test "all of the host as a volume has what is mounted on it; a volume inside another follows the host's mounts, as does that" {
+	local all both
+	shared_volume
+	mount_below inner
+	all=$(launch all '.mounts = [{host_path: "/", container_path: "/host", readonly: true}]')
+	both=$(launch both ".mounts = [{host_path: \"$BATS_TEST_TMPDIR/volume\", container_path: \"/data\", propagation: 1},
+		{host_path: \"$BATS_TEST_TMPDIR/volume/inner\", container_path: \"/inner\", propagation: 1}]")
+	is "$(in_container "$all" ls "/host$BATS_TEST_TMPDIR/volume/inner")" file
+	mount_below later
+	mount_below inner/later
+	is "$(in_container "$both" ls /data/later)" file
+	is "$(in_container "$both" ls /inner/later)" file
+	umount "$BATS_TEST_TMPDIR/volume/inner/later"
+}
+
 @test "readonly covers the volume alone, recursive_read_only what is mounted below it, too" {
 	local id
 	shared_volume

@@ -40,6 +40,8 @@ odd_runtime() {
 		"junk \$word") echo '{"pid": "x'; echo '{"level": "error", "msg": {}}' >&2; exit 1 ;;
 		"talk \$word") head -c 1073741824 /dev/zero | tr '\\\\0' x >&2; exit 1 ;;
 		"crash \$word") kill -SEGV \$\$ ;;
+		"before \$word") sh $WORK/kill ;;
+		"after \$word") $real "\$@" && exec sh $WORK/kill ;;
 		esac
 		exec $real "\$@"
 	END
@@ -253,6 +255,38 @@ exec_request() { # ID SECONDS ARGUMENT...
 	is "$(rpc_code CreateContainer "$request")" OK
 	is "$(rpc_code RunPodSandbox "$(jq -c '{config: ., runtime_handler: "absent"}' "$(pod_file none)")")" InvalidArgument
 	like "$(rpc_text)" "absent.*no-such-runtime"
+}
+
+# kills PID: what the odd runtime is to kill, and to see ended.
+kills() {
+	cat >"$WORK/kill" <<-END
+		kill -KILL $1
+		while grep '^State:' /proc/$1/status 2>/dev/null | grep -qv Z; do sleep 0.01; done
+	END
+}
+
+@test "who owns a namespace dies before or after the runtime of a new container joins it: FailedPrecondition, and nothing is left" {
+	only_crisp
+	local pod target options='.linux.security_context.namespace_options.pid = 1'
+	pod=$(crictl runp --runtime odd "$(pod_file widowed "$options")")
+	target=$(create_container "$pod" widowed target "$options")
+	crictl start "$target" >/dev/null
+	create_container "$POD" here joining "$options" >/dev/null # leaves the file
+	created() { # FILTER: the code
+		rpc_code CreateContainer "$(jq -c --arg pod "$pod" "{pod_sandbox_id: \$pod, config: ($1)}" "$BATS_TEST_TMPDIR/joining.ctr.json")"
+	}
+	kills "$(crictl inspect "$target" | jq .info.pid)"
+	be_odd before create
+	is "$(created "$options | .linux.security_context.namespace_options = {pid: 3, target_id: \"$target\"}")" FailedPrecondition
+	like "$(rpc_text)" 'target_id.*is not running'
+	kills "$(crictl inspectp "$pod" | jq .info.pid)"
+	be_odd after create
+	is "$(created "$options")" FailedPrecondition
+	like "$(rpc_text)" 'is not ready: its pause process has ended'
+	be_good
+	is "$(crictl ps -aq --no-trunc --pod "$pod")" "$target"
+	is "$(pod_field "$pod" .state)" SANDBOX_NOTREADY
+	crictl rmp -f "$pod" >/dev/null
 }
 
 @test "[13] CVE-2026-53495: commands that leave a child behind which holds their output: 100 are answered, the children go with the container" {

@@ -38,14 +38,24 @@ static char *mounts_seen(void)
 	return text;
 }
 
-static int open_slim(const char *path)
+static struct slim_mounts open_base(const char *path)
 {
 	const char *const paths[] = { path, "/no/such/folder/at/all", NULL };
+	struct slim_mounts mounts;
 	struct err err = { 0 };
-	int fd = slim_mounts_open(paths, &err);
 
-	if (fd < 0)
+	if (slim_mounts_open(paths, &mounts, &err) < 0)
 		fail_msg("%s", err.text);
+	return mounts;
+}
+
+static int open_slim(const char *path)
+{
+	struct slim_mounts mounts = open_base(path);
+	int fd = mounts.namespace;
+
+	mounts.namespace = -1;
+	slim_mounts_close(&mounts);
 	return fd;
 }
 
@@ -136,12 +146,13 @@ static void test_later_mounts(void **state)
 static void *open_below_a_folder(void *data)
 {
 	const char *const none[] = { NULL };
+	struct slim_mounts mounts;
 	struct err err = { 0 };
 
 	(void)data;
 	if (unshare(CLONE_FS) < 0 || chroot(plain) < 0)
 		return (char *)"cannot change the root";
-	if (slim_mounts_open(none, &err) >= 0)
+	if (slim_mounts_open(none, &mounts, &err) >= 0)
 		return (char *)"made from no mount";
 	return err.code == RPC_FAILED_PRECONDITION ? NULL : (char *)"another error";
 }
@@ -200,6 +211,8 @@ static void test_runtime_in_it(void **state)
 	assert_keeper_runs(none, whole);
 }
 
+/* ---- extended ---- */
+
 static char *folder(const char *name, bool mounted)
 {
 	char *path = xasprintf("%s/%s", scratch.path, name);
@@ -211,6 +224,152 @@ static char *folder(const char *name, bool mounted)
 		assert_int_equal(mknod(file, S_IFREG | 0600, 0), 0);
 	}
 	return path;
+}
+
+static void *look_at_sources(void *data)
+{
+	const int *fd = data;
+	CLEANUP(freep) char *sub = xasprintf("%s/sub", unlisted);
+	CLEANUP(freep) char *inner = xasprintf("%s/inner", unlisted);
+	CLEANUP(freep) char *file = xasprintf("%s/inner/file", unlisted);
+	CLEANUP(freep) char *text = NULL;
+	size_t lines = 0;
+
+	if (unshare(CLONE_FS) < 0 || setns(*fd, CLONE_NEWNS) < 0)
+		return (char *)"cannot enter it";
+	text = mounts_seen();
+	for (const char *c = text; *c; c++)
+		lines += *c == '\n';
+	if (lines > FEW)
+		return (char *)"not a few mounts";
+	if (!there(unlisted) || !there(sub))
+		return (char *)"a source, or what is below it, is missing";
+	if (mount("tmpfs", inner, "tmpfs", 0, NULL) < 0 || mknod(file, S_IFREG | 0600, 0) < 0 ||
+	    mount("tmpfs", plain, "tmpfs", 0, NULL) < 0)
+		return (char *)"cannot mount";
+	return NULL;
+}
+
+static void *look_for_a_mount_on_the_host(void *data)
+{
+	const int *fd = data;
+	CLEANUP(freep) char *later = xasprintf("%s/later", unlisted);
+
+	if (unshare(CLONE_FS) < 0 || setns(*fd, CLONE_NEWNS) < 0)
+		return (char *)"cannot enter it";
+	return there(later) ? NULL : (char *)"what was mounted on the host later is not there";
+}
+
+static int extend(const struct slim_mounts *base, const char *source, const char *other, struct err *err)
+{
+	const char *const paths[] = { listed, "/no/such/folder", NULL };
+	const char *const sources[] = { source, other, other ? source : NULL, NULL };
+
+	return slim_mounts_extend(base, paths, sources, err);
+}
+
+static char *mounted_below(const char *name)
+{
+	CLEANUP(freep) char *path = xasprintf("unlisted/%s", name);
+
+	return folder(path, true);
+}
+
+/* A source comes with what is mounted below it; what is mounted on it is seen on the host, and the other way
+ * round, if the host's mount is shared, and only then. */
+static void test_sources(void **state)
+{
+	CLEANUP(slim_mounts_close) struct slim_mounts base = open_base(plain);
+	CLEANUP(freep) char *sub = mounted_below("sub");
+	CLEANUP(freep) char *inner = folder("unlisted/inner", false);
+	CLEANUP(freep) char *file = xasprintf("%s/file", listed);
+	struct err err = { 0 };
+
+	(void)state;
+	for (int shared = 0; shared <= 1; shared++) {
+		assert_int_equal(mount(NULL, unlisted, NULL, shared ? MS_SHARED : MS_PRIVATE, NULL), 0);
+		CLEANUP(freep) char *before = mounts_seen(), *after = NULL;
+		CLEANUP(fd_closep) int fd = extend(&base, unlisted, file, &err);
+		if (fd < 0)
+			fail_msg("%s", err.text);
+		after = mounts_seen();
+		assert_string_equal(before, after);
+		inside(fd, look_at_sources);
+		assert_int_equal(there(inner), shared);
+		assert_false(there(plain));
+		if (shared) {
+			assert_int_equal(umount2(inner, 0), 0);
+			CLEANUP(freep) char *later = mounted_below("later");
+			inside(fd, look_for_a_mount_on_the_host);
+			assert_int_equal(umount2(later, 0), 0);
+			assert_int_equal(rmdir(later), 0);
+		}
+		fd = fd_close(fd);
+		freep(&after);
+		after = mounts_seen();
+		assert_string_equal(before, after);
+	}
+	assert_int_equal(umount2(sub, 0), 0);
+	assert_int_equal(rmdir(sub), 0);
+	assert_int_equal(rmdir(inner), 0);
+}
+
+/* Nothing may be mounted on a source: that would be on the host. */
+static void test_sources_that_cannot_be(void **state)
+{
+	CLEANUP(slim_mounts_close) struct slim_mounts base = open_base(plain);
+	CLEANUP(freep) char *absent = xasprintf("%s/absent", scratch.path);
+	CLEANUP(freep) char *before = mounts_seen(), *after = NULL;
+	CLEANUP(strv_done) struct strv many = STRV_INIT;
+	const char *const none[] = { NULL };
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(extend(&base, scratch.path, unlisted, &err), -1);
+	assert_non_null(strstr(err.text, unlisted));
+	/* Nor what is on the way to a path: listed is a mount in scratch. */
+	assert_int_equal(extend(&base, scratch.path, NULL, &err), -1);
+	assert_int_equal(extend(&base, "/", NULL, &err), -1);
+	assert_int_equal(extend(&base, absent, NULL, &err), -1);
+	for (int i = 0; i < 65; i++) {
+		strv_addf(&many, "%s/%d", plain, i);
+		assert_int_equal(mknod(many.items[i], S_IFREG | 0600, 0), 0);
+	}
+	assert_int_equal(slim_mounts_extend(&base, none, (const char *const *)many.items, &err), -1);
+	for (size_t i = 0; i < many.len; i++)
+		assert_int_equal(unlink(many.items[i]), 0);
+	after = mounts_seen();
+	assert_string_equal(before, after);
+}
+
+/* The form for conmon: in the same process; where there is no such namespace, in its own. */
+static void test_runtime_in_place(void **state)
+{
+	CLEANUP(freep) char *keeper = NULL;
+	CLEANUP(slim_mounts_close) struct slim_mounts base = open_base(plain);
+	CLEANUP(freep)
+	char *script = xasprintf("test -e %s/file && echo seen || echo unseen; pwd; exit 5", unlisted);
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(program_find_own("crisp-exec", "CRISP_EXEC", &keeper, &err), 0);
+	for (int i = 0; i <= 1; i++) {
+		CLEANUP(freep)
+		char *namespace = i ? xasprintf("/no/such/namespace")
+				    : xasprintf("/proc/%d/fd/%d", (int)getpid(), base.namespace);
+		CLEANUP(freep) char *expected = xasprintf("%s\n%s\n", i ? "seen" : "unseen", listed);
+		const char *const argv[] = { "crisp-exec", "-n", namespace, "/bin/sh", "-c", script, NULL };
+		CLEANUP(fd_closep) int cwd = dir_open(AT_FDCWD, listed, &err);
+		const struct command command = {
+			.path = keeper, .argv = argv, .cwd = cwd, .stdout_max = 4096, .stderr_max = 4096
+		};
+		CLEANUP(command_result_done) struct command_result result = { 0 };
+
+		assert_int_equal(command_run(&command, NULL, &result, &err), 0);
+		assert_true(result.exited);
+		assert_int_equal(result.status, 5);
+		assert_string_equal(str_get(&result.out), expected);
+	}
 }
 
 static int setup(void **state)
@@ -246,6 +405,9 @@ int main(void)
 		cmocka_unit_test(test_later_mounts),
 		cmocka_unit_test(test_root_that_is_no_mount),
 		cmocka_unit_test(test_runtime_in_it),
+		cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_sources_that_cannot_be),
+		cmocka_unit_test(test_runtime_in_place),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -45,12 +45,16 @@ static void check_hooks(const char *expected)
 /* The lesson of CVE-2025-23266: a hook without an environment gets a fixed one, whatever the image says. */
 static void test_environment(void **state)
 {
+	CLEANUP(strv_done) struct strv sources = STRV_INIT, some = STRV_INIT;
 	bool poststart = true;
 
 	(void)state;
 	strv_add(&f.image.env, "LD_PRELOAD=/evil.so");
 	f.input.ret_poststart_hooks = &poststart;
+	f.input.ret_sources = &some;
 	check_hooks("");
+	assert_true(some.len > 0);
+	f.input.ret_sources = &sources;
 	put(first, "a.json",
 	    "{\"version\": \"1.0.0\", \"hook\": {\"path\": \"/a\", \"args\": [\"a\", \"b\"], \"timeout\": 3},"
 	    " \"when\": {\"always\": true}, \"stages\": [\"createRuntime\", \"poststop\"]}");
@@ -59,11 +63,13 @@ static void test_environment(void **state)
 		"\"],\"timeout\":3}],\"poststop\":[{\"path\":\"/a\",\"args\":[\"a\",\"b\"],\"env\":[\"" HOOK_PATH
 		"\"],\"timeout\":3}]}");
 	assert_false(poststart);
+	assert_int_equal(sources.len, 0); /* a hook may look at anything of the host */
 	put(first, "a.json",
 	    "{\"version\": \"1.0.0\", \"hook\": {\"path\": \"/a\", \"env\": [\"OWN=1\"]},"
 	    " \"when\": {\"always\": true}, \"stages\": [\"poststart\"]}");
 	check_hooks("{\"poststart\":[{\"path\":\"/a\",\"env\":[\"OWN=1\"]}]}");
 	assert_true(poststart);
+	assert_int_equal(sources.len, 0);
 }
 
 static void test_order(void **state)

@@ -269,6 +269,26 @@ static void test_image_volumes(void **state)
 	fixture_refused(&f, RPC_INVALID_ARGUMENT, "..");
 }
 
+/* What the runtime takes from the host; what is in /proc is not mounted. */
+static void test_sources(void **state)
+{
+	CLEANUP(strv_done) struct strv sources = STRV_INIT;
+	Cri__Mount mount = mount_of("/data", f.dir);
+	Cri__Mount *list[] = { &mount };
+
+	(void)state;
+	f.config.mounts = list;
+	f.config.n_mounts = 1;
+	f.input.uts_ns = "/proc/1/ns/uts";
+	f.input.ret_sources = &sources;
+	json_decref(fixture_build(&f));
+	CLEANUP(freep) char *all = strv_join(&sources, " ");
+	CLEANUP(freep)
+	char *expected = xasprintf("%s %s /pod/shm /pod/hosts /pod/hostname /pod/resolv.conf /ns/net /ns/ipc",
+				   f.rootfs, f.dir);
+	assert_string_equal(all, expected);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -276,7 +296,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_mounts),        TEST(test_bad_mounts), TEST(test_mapped_mounts),
 		TEST(test_image_mounts),  TEST(test_devices),    TEST(test_devices_without_rules),
-		TEST(test_image_volumes),
+		TEST(test_image_volumes), TEST(test_sources),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
