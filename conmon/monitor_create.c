@@ -67,7 +67,7 @@ static void create_done(struct create *create)
 }
 
 /* conmon's runtime is crisp-exec, which becomes the handler's in that namespace; conmon passes no descriptors
- * on, but we live as long as its `create`. */
+ * on, but we live as long as its `create`. Its own option for systemd's cgroups would come first. */
 static void add_runtime(const struct create *create, struct strv *argv)
 {
 	const struct handler *handler = create->spec->handler;
@@ -84,6 +84,10 @@ static void add_runtime(const struct create *create, struct strv *argv)
 	}
 	strv_add(argv, "--runtime-arg");
 	strv_addf(argv, "--root=%s", handler->root);
+	if (create->spec->systemd_cgroup) {
+		strv_add(argv, "--runtime-arg");
+		strv_add(argv, "--systemd-cgroup");
+	}
 }
 
 /* The first arguments are what monitor_end() looks for. */
@@ -127,8 +131,6 @@ static void build_argv(const struct create *create, struct strv *argv)
 	strv_add(argv, "--no-sync-log");
 	strv_add(argv, "--log-level");
 	strv_add(argv, "error");
-	if (spec->systemd_cgroup)
-		strv_add(argv, "-s");
 	if (spec->tty)
 		strv_add(argv, "-t");
 	if (spec->stdin)
