@@ -180,7 +180,7 @@ static void *run(void *data)
 }
 
 /* The namespace, or -1. */
-static int make(struct work *work, struct err *err)
+static int run_thread(struct work *work, struct err *err)
 {
 	pthread_t thread;
 	int error = thread_start(&thread, "mounts", STACK_SIZE, run, work);
@@ -195,30 +195,46 @@ static int make(struct work *work, struct err *err)
 	return work->namespace;
 }
 
-static void close_trees(int *trees)
+static int copy_all(const struct work *work, const struct strv *sources, struct err *err)
 {
-	for (size_t i = 0; i < MOUNTS_MAX; i++)
-		fd_closep(&trees[i]);
-}
+	for (size_t i = 0; i < work->places->len; i++) {
+		const char *path = work->places->items[i];
 
-static int check_number(const struct strv *places, struct err *err)
-{
-	if (places->len > MOUNTS_MAX)
-		return err_set(err, RPC_FAILED_PRECONDITION, "%zu mounts", places->len);
+		work->trees[i] =
+			strv_has(sources, path) ? copy_tree(path, AT_RECURSIVE, err) : copy_mount(path, err);
+		if (work->trees[i] < 0)
+			return -1;
+	}
 	return 0;
 }
 
-static void sort(struct strv *places)
+/* The namespace of these sorted places, those of sources as they are, or -1. */
+static int make(const struct strv *places, const struct strv *sources, int base, struct err *err)
 {
+	int trees[MOUNTS_MAX], ret = -1;
+	struct work work = { .places = places, .trees = trees, .base = base, .namespace = -1 };
+
+	memset(trees, -1, sizeof(trees));
+	if (copy_all(&work, sources, err) == 0)
+		ret = run_thread(&work, err);
+	for (size_t i = 0; i < places->len; i++)
+		fd_closep(&trees[i]);
+	return ret;
+}
+
+static int sort(struct strv *places, struct err *err)
+{
+	if (places->len > MOUNTS_MAX)
+		return err_set(err, RPC_FAILED_PRECONDITION, "%zu mounts", places->len);
 	qsort(places->items, places->len, sizeof(*places->items), by_length);
+	return 0;
 }
 
 int slim_mounts_open(const char *const *paths, struct slim_mounts *ret, struct err *err)
 {
 	CLEANUP(slim_mounts_close) struct slim_mounts mounts = SLIM_MOUNTS_INIT;
+	const struct strv none = STRV_INIT;
 	struct strv *places = &mounts.places;
-	int trees[MOUNTS_MAX];
-	struct work work = { .places = places, .trees = trees, .base = -1, .namespace = -1 };
 
 	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
 		add_path(places, needed[i]);
@@ -226,17 +242,11 @@ int slim_mounts_open(const char *const *paths, struct slim_mounts *ret, struct e
 		add_entries(places, needed_below[i]);
 	for (; *paths; paths++)
 		add_path(places, *paths);
-	if (check_number(places, err) < 0)
+	if (sort(places, err) < 0)
 		return -1;
-	sort(places);
 	if (places->len == 0 || !str_eq(places->items[0], "/"))
 		return err_set(err, RPC_FAILED_PRECONDITION, "the root is no mount");
-	memset(trees, -1, sizeof(trees));
-	for (size_t i = 0; i < places->len && (i == 0 || trees[i - 1] >= 0); i++)
-		trees[i] = copy_mount(places->items[i], err);
-	if (trees[places->len - 1] >= 0)
-		mounts.namespace = make(&work, err);
-	close_trees(trees);
+	mounts.namespace = make(places, &none, -1, err);
 	if (mounts.namespace < 0)
 		return -1;
 	*ret = mounts;
@@ -271,56 +281,36 @@ static int check_sources(const struct strv *places, const struct strv *sources, 
 	return 0;
 }
 
-static int add_sources(struct strv *real, const char *const *sources, struct err *err)
+static int add_sources(struct strv *real, struct strv *ways, const char *const *sources, struct err *err)
 {
 	for (; *sources; sources++) {
 		CLEANUP(freep) char *path = realpath(*sources, NULL);
 
 		if (!path)
 			return err_errno(err, "%s", *sources);
+		add_way(ways, path);
+		if (!str_eq(path, *sources))
+			add_way(ways, *sources);
 		if (!strv_has(real, path))
 			strv_add(real, path);
 	}
 	return 0;
 }
 
-/* The mounts on the way that neither the base has nor the sources are. */
-static void add_ways(struct strv *places, const struct slim_mounts *base, const char *const *paths)
-{
-	CLEANUP(strv_done) struct strv ways = STRV_INIT;
-
-	for (; *paths; paths++)
-		add_path(&ways, *paths);
-	for (size_t i = 0; i < ways.len; i++)
-		if (!strv_has(&base->places, ways.items[i]) && !strv_has(places, ways.items[i]))
-			strv_add(places, ways.items[i]);
-}
-
 int slim_mounts_extend(const struct slim_mounts *base, const char *const *paths, const char *const *sources,
 		       struct err *err)
 {
-	CLEANUP(strv_done) struct strv places = STRV_INIT, real = STRV_INIT;
-	int trees[MOUNTS_MAX], ret = -1;
-	struct work work = { .places = &places, .trees = trees, .base = base->namespace, .namespace = -1 };
-	bool copied = true;
+	CLEANUP(strv_done) struct strv places = STRV_INIT, real = STRV_INIT, ways = STRV_INIT;
 
-	if (add_sources(&real, sources, err) < 0)
+	if (add_sources(&real, &ways, sources, err) < 0)
 		return -1;
+	for (; *paths; paths++)
+		add_path(&ways, *paths);
 	strv_add_all(&places, (const char *const *)real.items, real.len);
-	add_ways(&places, base, paths);
-	add_ways(&places, base, sources);
-	if (check_number(&places, err) < 0 || check_sources(&places, &real, err) < 0)
+	for (size_t i = 0; i < ways.len; i++)
+		if (!strv_has(&base->places, ways.items[i]) && !strv_has(&real, ways.items[i]))
+			strv_add(&places, ways.items[i]);
+	if (check_sources(&places, &real, err) < 0 || sort(&places, err) < 0)
 		return -1;
-	sort(&places);
-	memset(trees, -1, sizeof(trees));
-	for (size_t i = 0; i < places.len && copied; i++) {
-		const char *path = places.items[i];
-
-		trees[i] = strv_has(&real, path) ? copy_tree(path, AT_RECURSIVE, err) : copy_mount(path, err);
-		copied = trees[i] >= 0;
-	}
-	if (copied)
-		ret = make(&work, err);
-	close_trees(trees);
-	return ret;
+	return make(&places, &real, base->namespace, err);
 }

@@ -149,8 +149,7 @@ static int target_pid_ns(const struct container *container, char **ret, struct e
 		return err_set(err, RPC_INVALID_ARGUMENT, "target_id: container %s is in another pod",
 			       target->id);
 	CLEANUP(process_done) struct process init = container_init_process(target);
-	if (container_state(target) != CRI__CONTAINER_STATE__CONTAINER_RUNNING || init.pidfd < 0 ||
-	    !process_alive(&init))
+	if (container_state(target) != CRI__CONTAINER_STATE__CONTAINER_RUNNING || !process_alive(&init))
 		return err_set(err, RPC_FAILED_PRECONDITION, "target_id: container %s is not running",
 			       target->id);
 	*ret = xasprintf("/proc/%d/ns/pid", init.pid);

@@ -137,7 +137,7 @@ bool pod_ready(struct pod *pod)
 bool pod_pause_alive(struct pod *pod)
 {
 	lock_take(&pod->lock);
-	bool alive = pod->pause.pidfd >= 0 && process_alive(&pod->pause);
+	bool alive = process_alive(&pod->pause);
 	lock_drop(&pod->lock);
 	return alive;
 }

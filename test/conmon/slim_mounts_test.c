@@ -71,19 +71,30 @@ static void inside(int fd, void *(*fn)(void *data))
 		fail_msg("%s", (char *)problem);
 }
 
-static void *look(void *data)
+static bool enter(void *data)
 {
 	const int *fd = data;
-	CLEANUP(freep) char *text = NULL;
-	size_t lines = 0;
-	struct stat st;
 
-	if (unshare(CLONE_FS) < 0 || setns(*fd, CLONE_NEWNS) < 0)
-		return (char *)"cannot enter it";
-	text = mounts_seen();
+	return unshare(CLONE_FS) == 0 && setns(*fd, CLONE_NEWNS) == 0;
+}
+
+static size_t mounts_count(void)
+{
+	CLEANUP(freep) char *text = mounts_seen();
+	size_t lines = 0;
+
 	for (const char *c = text; *c; c++)
 		lines += *c == '\n';
-	if (lines < 2 || lines > FEW)
+	return lines;
+}
+
+static void *look(void *data)
+{
+	struct stat st;
+
+	if (!enter(data))
+		return (char *)"cannot enter it";
+	if (mounts_count() < 2 || mounts_count() > FEW)
 		return (char *)"not a few mounts";
 	if (!there(listed) || there(unlisted) || access(plain, F_OK) < 0)
 		return (char *)"other mounts than asked for";
@@ -112,9 +123,7 @@ static void test_few_mounts(void **state)
 
 static void *look_for_later(void *data)
 {
-	const int *fd = data;
-
-	if (unshare(CLONE_FS) < 0 || setns(*fd, CLONE_NEWNS) < 0)
+	if (!enter(data))
 		return (char *)"cannot enter it";
 	return there(plain) ? (char *)"what was mounted later is there" : NULL;
 }
@@ -228,19 +237,13 @@ static char *folder(const char *name, bool mounted)
 
 static void *look_at_sources(void *data)
 {
-	const int *fd = data;
 	CLEANUP(freep) char *sub = xasprintf("%s/sub", unlisted);
 	CLEANUP(freep) char *inner = xasprintf("%s/inner", unlisted);
 	CLEANUP(freep) char *file = xasprintf("%s/inner/file", unlisted);
-	CLEANUP(freep) char *text = NULL;
-	size_t lines = 0;
 
-	if (unshare(CLONE_FS) < 0 || setns(*fd, CLONE_NEWNS) < 0)
+	if (!enter(data))
 		return (char *)"cannot enter it";
-	text = mounts_seen();
-	for (const char *c = text; *c; c++)
-		lines += *c == '\n';
-	if (lines > FEW)
+	if (mounts_count() > FEW)
 		return (char *)"not a few mounts";
 	if (!there(unlisted) || !there(sub))
 		return (char *)"a source, or what is below it, is missing";
@@ -252,10 +255,9 @@ static void *look_at_sources(void *data)
 
 static void *look_for_a_mount_on_the_host(void *data)
 {
-	const int *fd = data;
 	CLEANUP(freep) char *later = xasprintf("%s/later", unlisted);
 
-	if (unshare(CLONE_FS) < 0 || setns(*fd, CLONE_NEWNS) < 0)
+	if (!enter(data))
 		return (char *)"cannot enter it";
 	return there(later) ? NULL : (char *)"what was mounted on the host later is not there";
 }
