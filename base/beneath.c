@@ -1,5 +1,6 @@
 /*
- * The parts of base/file.h that resolve paths inside somebody else's tree, all on openat2(2).
+ * The parts of base/file.h about paths: by their names alone, and inside somebody else's tree, which is all
+ * on openat2(2).
  *
  * make_in_root() walks component by component: the text of the path so far is resolved anew from the root
  * each time (so links and ".." obey RESOLVE_IN_ROOT), and what is missing is made by name in the directory
@@ -36,6 +37,15 @@ static int resolve(int root, const char *path, int flags, mode_t mode, uint64_t 
 			break;
 	}
 	return (int)fd;
+}
+
+bool path_is_within(const char *path, const char *folder)
+{
+	size_t len = strlen(folder);
+
+	if (str_eq(folder, "/"))
+		return true;
+	return str_has_prefix(path, folder) && (path[len] == '\0' || path[len] == '/');
 }
 
 int open_beneath(int root, const char *path, int flags, mode_t mode)

@@ -27,6 +27,10 @@ int dir_open(int dir, const char *path, struct err *err) MUST_CHECK;
  * path on the host are followed. */
 int dir_make(int dir, const char *path, mode_t mode, struct err *err) MUST_CHECK;
 
+/* By their names alone: the path is the folder or lies in it. Both absolute, without "." and "..", and no "/"
+ * at the end but that of "/" itself. */
+bool path_is_within(const char *path, const char *folder);
+
 /*
  * openat2(2) beneath a directory. open_beneath() refuses to leave `root` by "..", absolute links or magic
  * links (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS); open_in_root() resolves as if root were "/"

@@ -260,23 +260,18 @@ void slim_mounts_close(struct slim_mounts *mounts)
 	strv_done(&mounts->places);
 }
 
-static bool is_below(const char *path, const char *folder)
-{
-	size_t len = strlen(folder);
-
-	return str_has_prefix(path, folder) && path[len] == '/';
-}
-
 /* Mounting on a source would be mounting on the host. */
 static int check_sources(const struct strv *places, const struct strv *sources, struct err *err)
 {
 	for (size_t i = 0; i < sources->len; i++) {
-		if (str_eq(sources->items[i], "/"))
+		const char *source = sources->items[i];
+
+		if (str_eq(source, "/"))
 			return err_set(err, RPC_FAILED_PRECONDITION, "everything is wanted");
 		for (size_t j = 0; j < places->len; j++)
-			if (is_below(places->items[j], sources->items[i]))
+			if (!str_eq(places->items[j], source) && path_is_within(places->items[j], source))
 				return err_set(err, RPC_FAILED_PRECONDITION, "%s is in %s", places->items[j],
-					       sources->items[i]);
+					       source);
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
  */
 #include "sandbox/spec_parts.h"
 
+#include "base/file.h"
 #include "sandbox/image_mounts.h"
 #include "sandbox/selinux.h"
 
@@ -129,10 +130,7 @@ bool spec_mounts_cover(const json_t *mounts, const char *path)
 
 	json_array_foreach(mounts, i, mount)
 	{
-		const char *destination = destination_of(mount);
-		size_t len = strlen(destination);
-
-		if (str_has_prefix(path, destination) && (path[len] == '\0' || path[len] == '/'))
+		if (path_is_within(path, destination_of(mount)))
 			return true;
 	}
 	return false;

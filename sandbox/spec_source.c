@@ -58,15 +58,6 @@ static void unescape(char *text)
 	*to = '\0';
 }
 
-static bool is_below(const char *path, const char *mount_point)
-{
-	size_t len = strlen(mount_point);
-
-	if (str_eq(mount_point, "/"))
-		return true;
-	return str_has_prefix(path, mount_point) && (path[len] == '\0' || path[len] == '/');
-}
-
 /* 0 when the kernel does not tell. */
 static uint64_t mount_id_of(const char *path)
 {
@@ -99,7 +90,8 @@ static int read_sharing(const char *path, struct sharing *ret, struct err *err)
 		if (sscanf(line, "%llu %*s %*s %*s %4095s %*s %n", &id, mount_point, &fields) < 2 || !fields)
 			continue;
 		unescape(mount_point);
-		if (wanted ? id == wanted : is_below(path, mount_point) && strlen(mount_point) >= longest) {
+		if (wanted ? id == wanted
+			   : path_is_within(path, mount_point) && strlen(mount_point) >= longest) {
 			longest = strlen(mount_point);
 			*ret = parse_sharing(line + fields);
 		}

@@ -172,6 +172,23 @@ static void beneath_refuses_every_way_out(void **state)
 	scratch_done(&s);
 }
 
+static void paths_within_folders(void **state)
+{
+	static const struct {
+		const char *path, *folder;
+		bool within;
+	} cases[] = {
+		{ "/a", "/", true },        { "/", "/", true },      { "/a", "/a", true },
+		{ "/a/b/c", "/a/b", true }, { "/", "/a", false },    { "/ab", "/a", false },
+		{ "/a", "/a/b", false },    { "/b/a", "/a", false }, { "/a/bc", "/a/b", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if (path_is_within(cases[i].path, cases[i].folder) != cases[i].within)
+			fail_msg("%s in %s", cases[i].path, cases[i].folder);
+}
+
 static void in_root_stays_in_root(void **state)
 {
 	static const char *const paths[] = { "/etc/passwd", "../../etc/passwd", "absolute", "far",
@@ -487,6 +504,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(threads_make_the_same_directories),
 		cmocka_unit_test(listing),
 		cmocka_unit_test(beneath_refuses_every_way_out),
+		cmocka_unit_test(paths_within_folders),
 		cmocka_unit_test(in_root_stays_in_root),
 		cmocka_unit_test(makes_directories_in_a_root),
 		cmocka_unit_test(reads_only_what_it_should),
