@@ -107,8 +107,8 @@ slow_bridge() {
 	cat >"$WORK/plugins/bridge" <<-END
 		#!/bin/sh
 		PATH=/usr/sbin:/usr/bin:/sbin:/bin
-		if [ "\$(cat $WORK/slow 2>/dev/null)" != "\$CNI_COMMAND" ]; then exec /usr/lib/cni/bridge; fi
-		answer=\$(/usr/lib/cni/bridge)
+		if [ "\$(cat $WORK/slow 2>/dev/null)" != "\$CNI_COMMAND" ]; then exec $CRISP_CNI/bridge; fi
+		answer=\$($CRISP_CNI/bridge)
 		status=\$?
 		: >$WORK/reached
 		while [ -e $WORK/slow ]; do sleep 0.1; done
@@ -116,7 +116,7 @@ slow_bridge() {
 		exit \$status
 	END
 	chmod +x "$WORK/plugins/bridge"
-	printf '[crisp.network]\nplugin_dirs = ["%s", "/usr/lib/cni"]\n' "$WORK/plugins" >"$WORK/crisp.toml.d/slow-bridge.toml"
+	printf '[crisp.network]\nplugin_dirs = ["%s", "%s"]\n' "$WORK/plugins" "$CRISP_CNI" >"$WORK/crisp.toml.d/slow-bridge.toml"
 }
 
 # suite_start, with the slow bridge in its place.

@@ -4,6 +4,8 @@
 # HANDLER        crun (default) or runc: the OCI runtime of every pod that names none
 # CRISP_RUNC     the runc binary (default: the one in PATH)
 # CRISP_NEW_RUNC another handler's, "runc-new": a current runc
+# CRISP_CNI      the folder of the CNI plugins (default: Debian's)
+# CRISP_NEW_CNI  one of current plugins, which a test file puts before it
 # CRISP_SYNC     false: crispd writes no pulled image to the disk before it answers
 # CRISP_SLOW     factor on every wait, for machines emulated in software
 # Everything is kept in $WORK; the server's log is $SERVER_LOG. This is the one place that knows crispd's configuration keys.
@@ -16,6 +18,7 @@ CRISP_SERVER=${CRISP_SERVER:-crispd}
 HANDLER=${HANDLER:-crun}
 CRISP_SLOW=${CRISP_SLOW:-1}
 CRISP_RUNC=${CRISP_RUNC:-$(command -v runc || true)}
+CRISP_CNI=${CRISP_CNI:-/usr/lib/cni}
 CRISPD=${CRISPD:-$CRISP_BUILD/server/crispd}
 SERVER_LOG=$WORK/server.log
 if [ "$CRISP_SERVER" = containerd ]; then
@@ -29,7 +32,7 @@ else
 	SERVER_SOCKET=/run/crisp/crisp.sock
 fi
 export CONTAINER_RUNTIME_ENDPOINT=unix://$SERVER_SOCKET IMAGE_SERVICE_ENDPOINT=unix://$SERVER_SOCKET
-export PATH=$CRISP_TOOLS:$PATH CRISP_SERVER HANDLER CRISP_SLOW CRISP_RUNC CRISPD CRISP_ROOT
+export PATH=$CRISP_TOOLS:$PATH CRISP_SERVER HANDLER CRISP_SLOW CRISP_RUNC CRISP_CNI CRISPD CRISP_ROOT
 printf 'runtime-endpoint: unix://%s\nimage-endpoint: unix://%s\n' "$SERVER_SOCKET" "$SERVER_SOCKET" >/etc/crictl.yaml
 
 # crictl with a deadline that fits a slow machine; it ends before collecting garbage is worth its time.
@@ -79,7 +82,7 @@ write_crispd_config() {
 		sync = ${CRISP_SYNC:-true}
 		[crisp.network]
 		network_dir = "/etc/cni/net.d"
-		plugin_dirs = ["/usr/lib/cni", "/opt/cni/bin"]
+		plugin_dirs = ["$CRISP_CNI", "/opt/cni/bin"]
 	END
 	mkdir -p "$WORK/crisp.toml.d"
 }
@@ -90,7 +93,7 @@ write_containerd_config() {
 	mountpoint -q "$CRISP_ROOT" || mount --bind "$WORK/ctd" "$CRISP_ROOT"
 	printf 'server = "http://127.0.0.1:%s"\n[host."http://127.0.0.1:%s"]\n  capabilities = ["pull", "resolve"]\n' \
 		"$CRISP_REGISTRY_PORT" "$CRISP_REGISTRY_PORT" >"$WORK/certs.d/_default/hosts.toml"
-	sed -e "s|@ROOT@|$CRISP_ROOT|; s|@RUN@|/run/containerd|; s|@CONF@|$WORK|; s|@HANDLER@|$HANDLER|; s|@RUNC@|$CRISP_RUNC|" \
+	sed -e "s|@ROOT@|$CRISP_ROOT|; s|@RUN@|/run/containerd|; s|@CONF@|$WORK|; s|@HANDLER@|$HANDLER|; s|@RUNC@|$CRISP_RUNC|; s|@CNI@|$CRISP_CNI|" \
 		"$CRISP_IT/bench/containerd.toml" >"$WORK/containerd.toml"
 }
 

@@ -2,6 +2,7 @@
 # that come, change and go while crispd runs, and plugins that are slow, fail, lie, hang, or talk without end.
 
 load ../lib/helper
+load ../lib/network
 
 # After the ways of all suites, a first pod with what the plugins here leave by their own design (firewall's and portmap's
 # chains, for IPv6 too, tuning's folder); then the census again.
@@ -10,10 +11,8 @@ setup_file() {
 	[ "$CRISP_SERVER" = crispd ] || return 0
 	mkdir -p "$WORK/plugins"
 	fake_plugin
-	printf '[crisp.network]\nplugin_dirs = ["%s", "/usr/lib/cni"]\ncni_timeout = "%ss"\n' "$WORK/plugins" "$((4 * CRISP_SLOW))" \
+	printf '[crisp.network]\nplugin_dirs = ["%s", "%s"]\ncni_timeout = "%ss"\n' "$WORK/plugins" "$CRISP_CNI" "$((4 * CRISP_SLOW))" \
 		>"$WORK/crisp.toml.d/network.toml"
-	printf '#!/bin/sh\nwhile IFS= read -r line; do printf "pod: %%s\\n" "$line"; done\n' >"$WORK/echo"
-	chmod +x "$WORK/echo"
 	stop_server
 	start_server
 	network 05-a.conflist net-a 1.0.0 "$(bridge net-a0 10.77.0.0/24 fd00:77::/64)" "$portmap" '{"type": "firewall"}' '{"type": "tuning", "mtu": 1400}'
@@ -37,18 +36,7 @@ teardown() {
 	remove_networks
 }
 
-# What tests made; then pods are on the bridge of all suites again.
-remove_networks() {
-	local link
-	find /etc/cni/net.d -type f ! -name 10-bench.conflist -delete
-	find /etc/cni/net.d -mindepth 1 -type d -empty -delete
-	install_cni
-	within 10 network_is crisp-it
-	for link in net-a0 net-b0 net-m0; do ip link del "$link" 2>/dev/null || true; done
-	find /var/lib/cni/networks -mindepth 1 -maxdepth 1 -name 'net-*' -exec rm -r {} +
-}
-
-# ---- networks ----
+# ---- a plugin of ours ----
 
 # A plugin as the spec has it, unless $WORK/fake.VERB holds shell text, which then comes first. Every call is noted in
 # $WORK/fake.calls, its stdin and environment kept; the address it gives is nobody's.
@@ -69,99 +57,9 @@ fake_plugin() {
 	chmod +x "$WORK/plugins/fake"
 }
 
-# network FILE NAME VERSION PLUGIN...: a list in the configuration folder, in place at once; waits until it is in use.
-network() {
-	local file=$1 name=$2 version=$3
-	shift 3
-	printf '%s\n' "$@" | jq -s --arg name "$name" --arg version "$version" '{cniVersion: $version, name: $name, plugins: .}' \
-		>"$WORK/network.new"
-	mv "$WORK/network.new" "/etc/cni/net.d/$file"
-	within 10 network_is "$name" || { status_of_network; return 1; }
-}
-
-network_info() {
-	crirpc -e "$SERVER_SOCKET" Status '{"verbose": true}' | sed -n 3p | jq -c '.info.network | fromjson'
-}
-
-network_in_use() {
-	network_info | jq -r '[.files[]? | select(.inUse) | .network] | first // ""'
-}
-
-network_is() {
-	[ "$(network_in_use)" = "$1" ]
-}
-
-# "true" or "false: why"
-status_of_network() {
-	crirpc -e "$SERVER_SOCKET" Status '{}' | sed -n 3p |
-		jq -r '.status.conditions[] | select(.type == "NetworkReady") | if .status then "true" else "false: \(.message)" end'
-}
-
-network_says() {
-	[[ $(status_of_network) =~ $1 ]]
-}
-
-host_local() { # SUBNET...: an address of each
-	printf '%s\n' "$@" | jq -R '{subnet: .}' |
-		jq -sc '{type: "host-local", ranges: map([.]), routes: map({dst: (if .subnet | contains(":") then "::/0" else "0.0.0.0/0" end)})}'
-}
-
-bridge() { # BRIDGE SUBNET...
-	local name=$1
-	shift
-	jq -nc --arg name "$name" --argjson ipam "$(host_local "$@")" \
-		'{type: "bridge", bridge: $name, isGateway: true, ipMasq: true, hairpinMode: true, ipam: $ipam}'
-}
-
-portmap='{"type":"portmap","capabilities":{"portMappings":true}}'
 fake='{"type":"fake","capabilities":{"portMappings":true,"bandwidth":true,"dns":true,"cgroupPath":true,"ips":true,"mac":true,"io.kubernetes.cri.pod-annotations":true}}'
 
 # ---- pods ----
-
-pod_pid() {
-	crictl inspectp "$1" | jq -r .info.pid
-}
-
-in_pod() { # POD COMMAND...: in its network namespace
-	nsenter -t "$(pod_pid "$1")" -n "${@:2}"
-}
-
-addresses() { # POD: of the status, in its order
-	pod_field "$1" '[.network.ip, (.network.additionalIps[]?.ip)] | join(" ")'
-}
-
-reservations() { # NETWORK
-	find "/var/lib/cni/networks/$1" -type f ! -name 'last_reserved_ip.*' ! -name lock 2>/dev/null | wc -l
-}
-
-# echo_in POD PORT TCP4|TCP6|UDP4|UDP6: answers each line with "pod: LINE" until the test ends.
-echo_in() {
-	local kind=$3 options=fork,reuseaddr
-	[[ $kind != *6 ]] || options+=,ipv6only=1
-	detached /dev/null nsenter -t "$(pod_pid "$1")" -n socat -T 3 "$kind-LISTEN:$2,$options" "EXEC:$WORK/echo"
-	ECHOES+=("$DETACHED")
-}
-
-end_echoes() {
-	[ "${#ECHOES[@]}" -eq 0 ] || kill "${ECHOES[@]}" 2>/dev/null || true
-	ECHOES=()
-}
-
-# echoes ADDRESS...: socat's, such as TCP4:10.1.2.3:80
-echoes() {
-	local address
-	for address in "$@"; do
-		within 10 echo_comes "$address" || { printf '%s does not answer\n' "$address"; return 1; }
-	done
-}
-
-echo_comes() {
-	[ "$(printf 'hello\n' | timeout 2 socat -t 0.5 - "$1" 2>/dev/null | head -n 1)" = "pod: hello" ]
-}
-
-silent() {
-	! printf 'hello\n' | timeout 1 socat -t 0.3 - "$1" 2>/dev/null | grep -q pod || { printf '%s answers\n' "$1"; return 1; }
-}
 
 fake_calls() { # without those that come in the background
 	{ grep -vE '^(STATUS|VERSION|GC|CHECK)' "$WORK/fake.calls" || true; } | cut -d' ' -f1 | tr '\n' ' '

@@ -226,10 +226,10 @@ late_bridge() {
 		#!/bin/sh
 		PATH=/usr/sbin:/usr/bin:/sbin:/bin
 		printf '%s\n' "\$CNI_COMMAND" >>$WORK/called
-		[ "\$CNI_COMMAND" = ADD ] || exec /usr/lib/cni/bridge
+		[ "\$CNI_COMMAND" = ADD ] || exec $CRISP_CNI/bridge
 		: >$WORK/reached
 		while [ -e $WORK/slow ]; do sleep 0.1; done
-		/usr/lib/cni/bridge
+		$CRISP_CNI/bridge
 		status=\$?
 		printf 'ADD has ended\n' >>$WORK/called
 		exit \$status

@@ -26,14 +26,14 @@ failing_bridge() {
 	cat >"$WORK/plugins/bridge" <<-END
 		#!/bin/sh
 		PATH=/usr/sbin:/usr/bin:/sbin:/bin
-		if [ "\$(cat $WORK/fail 2>/dev/null)" != "\$CNI_COMMAND" ]; then exec /usr/lib/cni/bridge; fi
+		if [ "\$(cat $WORK/fail 2>/dev/null)" != "\$CNI_COMMAND" ]; then exec $CRISP_CNI/bridge; fi
 		cat >/dev/null
 		echo failed >>$WORK/failures
 		printf '{"cniVersion": "1.0.0", "code": 11, "msg": "not now"}\n'
 		exit 1
 	END
 	chmod +x "$WORK/plugins/bridge"
-	printf '[crisp.network]\nplugin_dirs = ["%s", "/usr/lib/cni"]\n' "$WORK/plugins" >"$WORK/crisp.toml.d/bridge.toml"
+	printf '[crisp.network]\nplugin_dirs = ["%s", "%s"]\n' "$WORK/plugins" "$CRISP_CNI" >"$WORK/crisp.toml.d/bridge.toml"
 }
 
 reservations() { find /var/lib/cni/networks/crisp-it -name '10.*' | wc -l; }

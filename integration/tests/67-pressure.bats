@@ -48,12 +48,12 @@ tight_helpers() {
 		cat >"$WORK/plugins/$name" <<-END
 			#!/bin/sh
 			[ "\$(cat $WORK/tight 2>/dev/null)" != $name ] || ulimit -v $([ $name$HANDLER = runtimecrun ] && echo 3000 || echo 40000)
-			exec $([ $name = bridge ] && echo /usr/lib/cni/bridge || echo "$real") "\$@"
+			exec $([ $name = bridge ] && echo "$CRISP_CNI/bridge" || echo "$real") "\$@"
 		END
 		chmod +x "$WORK/plugins/$name"
 	done
-	printf '[crisp.network]\nplugin_dirs = ["%s", "/usr/lib/cni"]\n[crisp.runtime.runtimes.tight]\nruntime_path = "%s"\n' \
-		"$WORK/plugins" "$WORK/plugins/runtime" >"$WORK/crisp.toml.d/tight.toml"
+	printf '[crisp.network]\nplugin_dirs = ["%s", "%s"]\n[crisp.runtime.runtimes.tight]\nruntime_path = "%s"\n' \
+		"$WORK/plugins" "$CRISP_CNI" "$WORK/plugins/runtime" >"$WORK/crisp.toml.d/tight.toml"
 }
 
 pod_json() { jq -c '{config: .}' "$(pod_file "$1")"; }
