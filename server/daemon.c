@@ -42,9 +42,11 @@
 
 enum {
 	SOCKET_MODE = 0660,
-	SEND_MAX = 16 * 1024 * 1024, /* bytes: the limit of every CRI client */
-	CALLS_MAX = 4096,            /* in progress at once */
-	WORKERS_QUEUE = 2048,        /* calls waiting for a worker */
+	SEND_MAX = 16 * 1024 * 1024,  /* bytes: the limit of every CRI client */
+	SPARE_MAX = 16 * 1024 * 1024, /* bytes that malloc may keep while there are calls */
+	CALLS_MAX = 4096,             /* in progress at once */
+	CONNECTION_CALLS_MAX = 2048,  /* of one connection: twice what its client is told */
+	WORKERS_QUEUE = 2048,         /* calls waiting for a worker */
 };
 
 struct daemon {
@@ -148,9 +150,9 @@ static void on_watchdog(struct source *source UNUSED, void *data)
 static void on_trim(struct source *source UNUSED, void *data)
 {
 	struct daemon *daemon = data;
-	bool busy = rpc_server_take_served(daemon->rpc) > 0;
+	bool busy = rpc_server_take_arrived(daemon->rpc) > 0;
 
-	if (!busy && daemon->busy)
+	if ((!busy && daemon->busy) || heap_spare() > SPARE_MAX)
 		heap_trim();
 	daemon->busy = busy;
 }
@@ -212,6 +214,7 @@ static int start_rpc(struct daemon *daemon, struct err *err)
 		.recv_max = (size_t)api->grpc_max_recv_msg_size,
 		.send_max = SEND_MAX,
 		.calls_max = CALLS_MAX,
+		.connection_calls_max = CONNECTION_CALLS_MAX,
 		.heartbeat = daemon->watchdog_ns / 4,
 	};
 

@@ -34,3 +34,8 @@ void heap_trim(void)
 {
 	malloc_trim(0);
 }
+
+size_t heap_spare(void)
+{
+	return mallinfo2().fordblks;
+}

@@ -6,10 +6,13 @@
 #include "server/grpc/call_state.h"
 
 #include <assert.h>
+#include <grpc/support/alloc.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/step.h"
+#include "base/str.h"
 #include "proto/message.h"
 #include "server/grpc/feed.h"
 #include "server/grpc/payload.h"
@@ -418,16 +421,43 @@ static void refuse_early(struct call *call)
 	refuse(call, &err);
 }
 
+static void refuse_for_room(struct call *call, enum calls_room room)
+{
+	struct err err = { 0 };
+
+	if (room == CALLS_FULL)
+		err_set(&err, RPC_RESOURCE_EXHAUSTED, "more than %zu calls are in progress",
+			call->calls->count_max);
+	else
+		err_set(&err, RPC_RESOURCE_EXHAUSTED, "more than %zu calls of one connection are in progress",
+			call->calls->connection_max);
+	record_refusal(call->method->rpc, &err);
+	refuse(call, &err);
+}
+
+/* gRPC calls a connection that was handed to it "fd:" and its descriptor. */
+static int connection_of(grpc_call *core)
+{
+	static const char prefix[] = "fd:";
+	char *peer = grpc_call_get_peer(core);
+	uint64_t fd;
+	bool known = str_has_prefix(peer, prefix) && parse_u64(peer + sizeof(prefix) - 1, INT_MAX, &fd);
+
+	gpr_free(peer);
+	return known ? (int)fd : CALLS_NO_CONNECTION;
+}
+
 static void begin(struct call *call)
 {
 	const grpc_slice *path = &call->details.method;
 	struct err err = { 0 };
-	bool room;
+	enum calls_room room;
 
 	call->began = clock_mono();
 	tracer_begin(call->calls->tracer, &call->metadata, &call->span);
 	ctx_init(&call->ctx, deadline_of(&call->details));
 	call->entry.ctx = &call->ctx;
+	call->entry.connection = connection_of(call->core);
 	room = calls_add(call->calls, &call->entry);
 	call->started = true;
 	watch_close(call);
@@ -437,11 +467,8 @@ static void begin(struct call *call)
 		err_set(&err, RPC_UNIMPLEMENTED, "unknown method %.*s",
 			(int)(GRPC_SLICE_LENGTH(*path) & 0xff), (const char *)GRPC_SLICE_START_PTR(*path));
 		refuse(call, &err);
-	} else if (!room) {
-		err_set(&err, RPC_RESOURCE_EXHAUSTED, "more than %zu calls are in progress",
-			call->calls->count_max);
-		record_refusal(call->method->rpc, &err);
-		refuse(call, &err);
+	} else if (room != CALLS_ROOM) {
+		refuse_for_room(call, room);
 	} else if (too_early(call)) {
 		refuse_early(call);
 	} else {

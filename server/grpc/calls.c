@@ -5,6 +5,7 @@
 #include "server/grpc/calls.h"
 
 #include <assert.h>
+#include <string.h>
 
 void calls_init(struct calls *calls)
 {
@@ -12,7 +13,8 @@ void calls_init(struct calls *calls)
 	cond_init(&calls->fewer);
 	list_init(&calls->list);
 	list_init(&calls->feeds);
-	calls->count = calls->served = calls->asked = 0;
+	memset(calls->served_of, 0, sizeof(calls->served_of));
+	calls->count = calls->served = calls->arrived = calls->asked = 0;
 	calls->cancelled = calls->feeds_stopped = false;
 }
 
@@ -23,14 +25,35 @@ void calls_done(struct calls *calls)
 	lock_done(&calls->lock);
 }
 
-bool calls_add(struct calls *calls, struct calls_entry *entry)
+static enum calls_room room_locked(struct calls *calls, const struct calls_entry *entry)
 {
-	bool room;
+	if (calls->served >= calls->count_max)
+		return CALLS_FULL;
+	if (entry->connection >= 0 &&
+	    calls->served_of[entry->connection % CALLS_CONNECTIONS] >= calls->connection_max)
+		return CALLS_CONNECTION_FULL;
+	return CALLS_ROOM;
+}
+
+static void serve_locked(struct calls *calls, const struct calls_entry *entry, int change)
+{
+	calls->served += (size_t)change;
+	if (entry->connection >= 0)
+		calls->served_of[entry->connection % CALLS_CONNECTIONS] += (uint16_t)change;
+}
+
+enum calls_room calls_add(struct calls *calls, struct calls_entry *entry)
+{
+	enum calls_room room;
 
 	lock_take(&calls->lock);
 	list_add_tail(&calls->list, &entry->node);
-	room = calls->count++ < calls->count_max;
-	calls->served++;
+	calls->count++;
+	calls->arrived++;
+	room = room_locked(calls, entry);
+	entry->served = room == CALLS_ROOM;
+	if (entry->served)
+		serve_locked(calls, entry, 1);
 	if (calls->cancelled)
 		ctx_cancel(entry->ctx);
 	lock_drop(&calls->lock);
@@ -41,6 +64,8 @@ void calls_remove(struct calls *calls, struct calls_entry *entry)
 {
 	lock_take(&calls->lock);
 	list_del(&entry->node);
+	if (entry->served)
+		serve_locked(calls, entry, -1);
 	assert(calls->count > 0);
 	if (--calls->count == 0)
 		cond_broadcast(&calls->fewer);
@@ -76,15 +101,15 @@ bool calls_cancelled(struct calls *calls)
 	return cancelled;
 }
 
-size_t calls_take_served(struct calls *calls)
+size_t calls_take_arrived(struct calls *calls)
 {
-	size_t served;
+	size_t arrived;
 
 	lock_take(&calls->lock);
-	served = calls->served;
-	calls->served = 0;
+	arrived = calls->arrived;
+	calls->arrived = 0;
 	lock_drop(&calls->lock);
-	return served;
+	return arrived;
 }
 
 void calls_ask(struct calls *calls)

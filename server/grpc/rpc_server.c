@@ -30,7 +30,7 @@
 #include "server/grpc/feed.h"
 
 enum {
-	STREAMS_MAX = 1024,            /* of one connection */
+	STREAMS_MAX = 1024,            /* of one connection, as its client is told */
 	METADATA_MAX = 16 * 1024,      /* bytes of a call's headers */
 	PING_INTERVAL_MIN_MS = 10000,  /* the least interval Go clients may configure */
 	PING_STRIKES_MAX = 4,          /* pings that come too soon, until GOAWAY */
@@ -205,6 +205,7 @@ struct rpc_server *rpc_server_new(const struct rpc_server_options *options, stru
 	server->calls.recv_max = options->recv_max;
 	server->calls.send_max = options->send_max;
 	server->calls.count_max = options->calls_max;
+	server->calls.connection_max = options->connection_calls_max;
 	server->calls.stall_max = options->stall_max ? options->stall_max : STALL_MAX;
 	server->plain = grpc_insecure_server_credentials_create();
 	make_queues(server, thread_count(options->threads));
@@ -233,9 +234,9 @@ size_t rpc_server_calls(struct rpc_server *server)
 	return calls_count(&server->calls);
 }
 
-size_t rpc_server_take_served(struct rpc_server *server)
+size_t rpc_server_take_arrived(struct rpc_server *server)
 {
-	return calls_take_served(&server->calls);
+	return calls_take_arrived(&server->calls);
 }
 
 void rpc_server_cancel(struct rpc_server *server)

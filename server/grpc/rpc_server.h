@@ -31,12 +31,13 @@ struct rpc_server_options {
 	 * (rpc->early apart) but with UNAVAILABLE and this line, which is free()d. Any thread. */
 	char *(*why_closed)(void *data);
 	void *why_data;
-	struct tracer *tracer;     /* NULL: calls are not traced; outlives the server */
-	size_t recv_max, send_max; /* bytes of one message */
-	size_t calls_max;          /* in progress at once */
-	size_t threads;            /* 0: one per CPU, at most RPC_SERVER_THREADS_MAX */
-	int64_t stall_max;         /* ns without progress until a stream's client is given up; 0: a minute */
-	int64_t heartbeat;         /* ns: how often idle threads show that they live; 0: never */
+	struct tracer *tracer;       /* NULL: calls are not traced; outlives the server */
+	size_t recv_max, send_max;   /* bytes of one message */
+	size_t calls_max;            /* in progress at once; more are RESOURCE_EXHAUSTED */
+	size_t connection_calls_max; /* of one connection, at most 65535: what is left is for the others */
+	size_t threads;              /* 0: one per CPU, at most RPC_SERVER_THREADS_MAX */
+	int64_t stall_max; /* ns without progress until a stream's client is given up; 0: a minute */
+	int64_t heartbeat; /* ns: how often idle threads show that they live; 0: never */
 };
 
 enum { RPC_SERVER_THREADS_MAX = 4 };
@@ -49,7 +50,7 @@ void rpc_server_add(struct rpc_server *server, int fd);
 /* Calls in progress. */
 size_t rpc_server_calls(struct rpc_server *server);
 /* Calls that have arrived since this was last asked. */
-size_t rpc_server_take_served(struct rpc_server *server);
+size_t rpc_server_take_arrived(struct rpc_server *server);
 /* Has every thread been round since `since` (clock_mono())? Meaningful with a heartbeat. */
 bool rpc_server_alive(const struct rpc_server *server, int64_t since);
 /*

@@ -235,6 +235,41 @@ static void test_too_many_calls(void **data)
 	assert_connected(state->client);
 }
 
+static int setup_few_calls_of_one(void **data)
+{
+	struct fixture_options few = usual;
+
+	few.calls_max = 4;
+	few.connection_calls_max = 2;
+	return setup_with(data, &few);
+}
+
+static void test_too_many_calls_of_one(void **data)
+{
+	struct state *state = *data;
+	struct client *greedy = client_new(fixture_socket(state->fixture), false);
+	struct client_call *calls[2];
+	struct client_answer answer;
+
+	for (int i = 0; i < 2; i++) {
+		calls[i] = client_start(greedy, &(struct client_request){ .path = RUNTIME("StopContainer") });
+		await(&running, i + 1);
+	}
+	for (int i = 0; i < 10; i++)
+		expect(greedy, &(struct client_request){ .path = RUNTIME("StopContainer") },
+		       RPC_RESOURCE_EXHAUSTED, "more than 2 calls of one connection");
+	assert_connected(state->client);
+	for (size_t i = 0; i < 2; i++) {
+		client_cancel(calls[i]);
+		client_await(calls[i], &answer);
+		client_answer_done(&answer);
+	}
+	for (int i = 0; i < 1000 && rpc_server_calls(fixture_server(state->fixture)); i++)
+		usleep(10 * 1000);
+	assert_connected(greedy);
+	client_free(greedy);
+}
+
 /* Calls that end in time get their answers, whatever else is shut down around them. */
 static void test_drain(void **data)
 {
@@ -304,6 +339,7 @@ int main(void)
 		WITH(test_connections, setup),
 		WITH(test_busy_workers, setup_narrow),
 		WITH(test_too_many_calls, setup_few_calls),
+		WITH(test_too_many_calls_of_one, setup_few_calls_of_one),
 		WITH(test_drain, setup),
 		WITH(test_drain_cancels, setup),
 		WITH(test_heartbeat, setup),

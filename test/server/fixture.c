@@ -98,6 +98,9 @@ struct fixture *fixture_new(const struct fixture_options *options)
 					      .recv_max = 16 * 1024 * 1024,
 					      .send_max = 16 * 1024 * 1024,
 					      .calls_max = options->calls_max ? options->calls_max : 4096,
+					      .connection_calls_max = options->connection_calls_max
+									      ? options->connection_calls_max
+									      : 4096,
 					      .threads = 2,
 					      .stall_max = options->stall_max,
 					      .heartbeat = 20 * NS_PER_MS },

@@ -19,10 +19,10 @@ struct fixture;
 struct fixture_options {
 	const struct rpc *fakes; /* replace the methods they name */
 	size_t fakes_len;
-	size_t calls_max, threads_max, queue_max; /* 0: many */
-	int64_t stall_max;                        /* ns; 0: long */
-	struct service *service;                  /* for call_service(); borrowed, may be NULL */
-	char *(*why_closed)(void *data);          /* as rpc_server_new()'s; NULL: open */
+	size_t calls_max, connection_calls_max, threads_max, queue_max; /* 0: many */
+	int64_t stall_max;                                              /* ns; 0: long */
+	struct service *service;         /* for call_service(); borrowed, may be NULL */
+	char *(*why_closed)(void *data); /* as rpc_server_new()'s; NULL: open */
 };
 
 struct fixture *fixture_new(const struct fixture_options *options);
